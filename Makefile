@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Ballast. `make check` does all a newcomer needs, packages included.
+#
+#	V=1                  show commands
+#	SANITIZE=address,undefined | thread
+#	                     instrumented build, in a folder of its own
+#	BUILD=dir            where everything built goes (default: build)
+
+BUILD    ?= build
+SANITIZE ?=
+V        ?= 0
+PREFIX   ?= /usr/local
+CC       ?= gcc
+
+comma := ,
+OUT   := $(BUILD)$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
+OBJDIR := $(OUT)/obj
+Q     := $(if $(filter 1,$(V)),,@)
+say    = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+WARN     := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow
+CPPFLAGS += -I. -D_GNU_SOURCE
+CFLAGS   ?= -O2 -g
+CFLAGS   += -std=gnu17 $(WARN) -pthread -fno-strict-aliasing
+LDLIBS   := -luring -lxxhash -llz4 -lnuma -linih -lseccomp -lm
+ifneq ($(SANITIZE),)
+CFLAGS   += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+LDFLAGS  += -fsanitize=$(SANITIZE)
+endif
+
+# Folders in the order in which they may include each other.
+FOLDERS  := lib mem swap attach manager hv ctl
+SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
+OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
+
+.PHONY: all check deps format clean
+all: $(OUT)/unit-tests
+
+include tests/tests.mk
+
+$(OBJDIR)/%.o: %.c | deps
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJ:.o=.d) $(OBJDIR)/main.d
+
+# Installs the Debian packages we build with, or says which are missing.
+deps:
+	$(Q)./tools/deps.sh
+
+format:
+	$(Q)clang-format -i $(wildcard */*.[ch] tests/*/*.[ch] main.c)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests: Criterion programs for the units, shell scripts that run guests. `make check` builds and runs
+# all of them; `make unit` the plain units alone, with Criterion's options in UNIT_ARGS
+# (--filter 'attach_*/*').
+
+UNIT_SRC  := $(wildcard tests/unit/*.c)
+UNIT_OBJ  := $(UNIT_SRC:%.c=$(OBJDIR)/%.o)
+UNIT_ARGS ?=
+SANITIZED := address,undefined thread
+-include $(UNIT_OBJ:.o=.d)
+
+# Programs that guest tests use: each is one file and all of ballast but its main().
+GUEST_TOOLS := $(patsubst tests/guest/%.c,$(OUT)/tests/guest/%,$(wildcard tests/guest/*.c))
+-include $(GUEST_TOOLS:$(OUT)/%=$(OBJDIR)/%.d)
+
+$(OUT)/tests/guest/%: $(OBJDIR)/tests/guest/%.o $(OBJ) $(GUEST_OBJ)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The thread sanitizer and Criterion's library exclude each other: tests/thread-runner.c.
+ifneq ($(findstring thread,$(SANITIZE)),)
+UNIT_OBJ += $(OBJDIR)/tests/thread-runner.o
+else
+UNIT_LIB := -lcriterion
+endif
+
+$(OUT)/unit-tests: $(UNIT_OBJ) $(OBJ) $(GUEST_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIB)
+
+sanitized_program = $(BUILD)/sanitize-$(subst $(comma),-,$(1))/unit-tests
+
+.PRECIOUS: $(OBJDIR)/%.o
+.PHONY: unit check-built check-sanitize build-sanitized headers
+unit: $(OUT)/unit-tests
+	$(Q)$< $(UNIT_ARGS)
+
+build-sanitized:
+	$(Q)for sanitize in $(SANITIZED); do \
+		$(MAKE) --no-print-directory SANITIZE=$$sanitize \
+			$(BUILD)/sanitize-$$(echo $$sanitize | tr , -)/unit-tests || exit 1; \
+	done
+
+check-sanitize: build-sanitized
+	$(Q)BALLAST=$(OUT)/ballast tests/run.sh \
+		$(foreach s,$(SANITIZED),$(call sanitized_program,$(s)))
+
+# Builds with all CPUs unless told otherwise.
+check:
+	$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) check-built
+	$(Q)BALLAST=$(OUT)/ballast tests/run.sh $(OUT)/unit-tests \
+		$(foreach s,$(SANITIZED),$(call sanitized_program,$(s))) \
+		-- $(sort $(wildcard tests/guest/*.sh))
+
+check-built: all headers $(OUT)/unit-tests $(GUEST_TOOLS) build-sanitized
+
+# Every header compiles alone.
+headers:
+	$(Q)for header in $(wildcard $(FOLDERS:%=%/*.h)); do \
+		$(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only -x c $$header || exit 1; \
+	done
+
