@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The budget: how many bytes of host memory everything together may use. Guest pages, pool and
+ * metadata take from it *before* they allocate and give back *after* they free, so `used` is never
+ * below the truth.
+ *
+ * Three watermarks, as in the kernel's page allocator: below `low` free bytes the background
+ * reclaim is woken and works until `high` are free; the last `min` bytes are a reserve that only
+ * reclaim itself may enter, because storing a page takes memory before it frees any.
+ */
+#ifndef MEM_BUDGET_H
+#define MEM_BUDGET_H
+
+#include <stdatomic.h>
+
+#include "lib/types.h"
+
+struct budget {
+	u64 limit; /* bytes */
+	u64 min, low, high;
+	_Atomic u64 used;
+	_Atomic u64 peak;
+	/* Called, from any thread and with any lock held, when free bytes fall below low. Must not
+	 * block. May be NULL. */
+	void (*pressed)(struct budget *budget);
+};
+
+enum budget_class {
+	BUDGET_NORMAL,	/* leaves the reserve alone */
+	BUDGET_RECLAIM, /* may use the reserve: the taker is about to free more than it takes */
+};
+
+/* Sets the limit and watermarks in proportion: min 1/64, low 1/32, high 3/64 of the limit, within
+ * [1, 64] MiB for min. */
+void budget_init(struct budget *budget, u64 limit);
+
+/* Takes `bytes`; false, and nothing taken, if that is more than there is. Lock-free. */
+bool budget_take(struct budget *budget, u64 bytes, enum budget_class class);
+
+/* Takes whatever the limit says: for metadata that exists already. */
+void budget_charge(struct budget *budget, u64 bytes);
+
+void budget_give(struct budget *budget, u64 bytes);
+
+/* Bytes left below the limit; 0 when overdrawn. */
+u64 budget_free(const struct budget *budget);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which memory to evict: a clock with two hands over the regions of all guests.
+ *
+ * The front hand unmaps regions; the back hand follows half the resident memory behind and looks
+ * which of them have been touched since. Untouched memory is evicted, whole regions in one stroke.
+ * Nobody pays while there is no pressure, because both hands move only when memory is wanted, and an
+ * unmapped page that is touched in between comes back without I/O (second chance).
+ * (Two hands: Babaoglu and Joy, SOSP 1981; 4.3BSD.)
+ *
+ * How the back hand sees a touch: a WHOLE region is mapped by the kernel alone, so its presence in the
+ * VMM's /proc/PID/pagemap tells, at no cost to the guest; in an ARMED one the touch was a minor fault,
+ * which cleared the group's idle bit.
+ *
+ * When a full turn finds little cold, the hand works harder: first it arms the regions it unmaps, to
+ * find the cold groups within warm regions; then it takes groups in turn, warm or not.
+ */
+#ifndef MEM_CLOCK_H
+#define MEM_CLOCK_H
+
+#include "mem/memory.h"
+#include "mem/reclaimer.h"
+
+struct clock;
+
+/* A reclaimer, to be given back by clock_destroy(). NULL when there is no memory. */
+struct clock *clock_create(struct memory *memory);
+void clock_destroy(struct clock *clock);
+
+struct reclaimer *clock_reclaimer(struct clock *clock);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Eviction: from the guest's memory to wherever its content is kept.
+ *
+ *	hold -> write-protect -> (unlock) read, recognise or store -> (lock) commit -> punch -> release
+ *
+ * A guest that touches a page meanwhile keeps it: the touch traps, marks the page as waited for, and
+ * the commit leaves such a page where it is. Without the write-protect step a write could fall between
+ * reading and punching, and be lost.
+ */
+#ifndef MEM_EVICT_H
+#define MEM_EVICT_H
+
+#include "mem/space.h"
+
+/*
+ * Evicts the resident pages of [first, first + count), all in one region, whose bit in `groups` (of the
+ * region) is set. Returns how many pages were freed, or -errno if none was: -ENOSPC, the first
+ * store is full; -E2BIG, no store has room for content like this; -EAGAIN, all were in use; -ESRCH, the
+ * guest has failed; others from the stores. Called with no lock held and a reference to the space.
+ */
+s64 evict_pages(struct space *space, u64 first, u64 count, u32 groups);
+
+/* For the test that shows what the write-protect step is for: leaves it out. */
+extern bool evict_test_skip_protect;
+
+#endif

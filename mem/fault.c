@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "mem/fill.h"
+#include "mem/populate.h"
+#include "mem/source.h"
+#include "mem/uffd.h"
+
+struct fault {
+	u64 index;
+	u64 flags; /* UFFD_PAGEFAULT_FLAG_* */
+};
+
+/* The resident pages around `index`, within its group, that nobody works on. */
+static void resident_around(struct space *space, u64 index, u64 *first, u64 *count)
+{
+	u64 low = ALIGN_DOWN(index, GROUP_PAGES), high = low + GROUP_PAGES;
+	u64 end = index;
+
+	*first = index;
+	while (end < high) {
+		struct page_word word = page_table_read(&space->table, end);
+
+		if (page_word_busy(word) || page_word_state(word) != PAGE_RESIDENT)
+			break;
+		end++;
+	}
+	while (*first > low) {
+		struct page_word word = page_table_read(&space->table, *first - 1);
+
+		if (page_word_busy(word) || page_word_state(word) != PAGE_RESIDENT)
+			break;
+		(*first)--;
+	}
+	*count = end - *first;
+}
+
+/* The file has no page where the descriptor says there is one. That is what is left when a VMM dropped
+ * the memory itself, and then the page is zero; else it is lost. Region's lock held. */
+static void lost_page(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+
+	if (!space->options.removes) {
+		space_fail(space,
+			   "page %lu has vanished from its RAM file: the VMM or another "
+			   "process dropped it",
+			   index);
+		return;
+	}
+	page_hold(&space->table, index);
+	page_set(&space->table, index, page_word(PAGE_ZERO, 0));
+	page_release(&space->table, index);
+	region->resident--;
+	budget_give(&space->memory->budget, PAGE_SIZE);
+	uffd_wake(space->options.uffd, space_hva(space, index), PAGE_SIZE);
+}
+
+/* The page is here: map it again, with its neighbours, and let writes through. Region's lock held. */
+static void map_resident(struct space *space, const struct fault *fault, u64 began)
+{
+	struct region *region = space_region(space, fault->index);
+	int uffd = space->options.uffd;
+	u64 first, count, hva;
+	int result;
+
+	resident_around(space, fault->index, &first, &count);
+	hva = space_hva(space, first);
+	region->idle &= ~(1U << (fault->index % REGION_PAGES / GROUP_PAGES));
+	if (fault->flags & UFFD_PAGEFAULT_FLAG_WP) {
+		/* Refused while the VMM drops memory: the guest tries again then. */
+		if (uffd_unprotect(uffd, hva, count * PAGE_SIZE))
+			uffd_wake(uffd, hva, count * PAGE_SIZE);
+	} else {
+		result = uffd_continue(uffd, hva, count * PAGE_SIZE);
+		if (result == -EFAULT)
+			result = uffd_continue(uffd, space_hva(space, fault->index), PAGE_SIZE);
+		if (result == -EFAULT) {
+			lost_page(space, fault->index);
+			return;
+		}
+		uffd_wake(uffd, hva, count * PAGE_SIZE);
+	}
+	fill_record_latency(space, PAGE_RESIDENT, began);
+}
+
+/* The part of a window that one fill takes, around the page of the fault. */
+static void clip(struct readahead_window *window, u64 index)
+{
+	u64 end = window->first + window->count;
+
+	if (window->count <= FILL_PAGES)
+		return;
+	if (index >= window->first + FILL_PAGES)
+		window->first = ALIGN_DOWN(index, FILL_PAGES);
+	window->count = MIN(end - window->first, (u64)FILL_PAGES);
+}
+
+/* Fills a window for the fault on one of its pages, and then, unasked, what of it is stored elsewhere. */
+static void fill_for(struct space *space, const struct readahead_window *window,
+		     enum fill_class class, u64 index, u64 began)
+{
+	enum fill_class other = class == FILL_MEMORY ? FILL_DISK : FILL_MEMORY;
+
+	fill_window(space, window->first, window->count, class, index, began);
+	if (class != FILL_ZERO && window->count > 1)
+		fill_window(space, window->first, window->count, other, FILL_AHEAD, began);
+}
+
+/* The page is not here: bring it back, and with it what will be wanted next. */
+static void bring_back(struct space *space, u64 index, enum page_state state, u64 began)
+{
+	struct readahead *readahead = &space->readahead;
+	enum fill_class class = fill_class_of(state);
+	struct readahead_window window, part;
+
+	if (readahead_claim(readahead, index, &part)) {
+		fill_for(space, &part, class, index, began);
+		return;
+	}
+	window = part = readahead_fault(readahead, index);
+	if (class == FILL_ZERO && populate_region(space, index, began))
+		return;
+	/* Neighbours cost little on disk, and nothing when they are zero: those come together. */
+	if (class == FILL_MEMORY)
+		part = (struct readahead_window){.first = index, .count = 1};
+	else
+		clip(&part, index);
+	fill_for(space, &part, class, index, began);
+	readahead_defer(readahead, window.first, part.first);
+	readahead_defer(readahead, part.first + part.count, window.first + window.count);
+}
+
+bool fault_read_ahead(struct space *space)
+{
+	const struct budget *budget = &space->memory->budget;
+	struct readahead_window piece;
+
+	if (!readahead_take(&space->readahead, &piece) || budget_free(budget) < budget->low)
+		return false;
+	fill_window(space, piece.first, piece.count, FILL_MEMORY, FILL_AHEAD, 0);
+	fill_window(space, piece.first, piece.count, FILL_DISK, FILL_AHEAD, 0);
+	return true;
+}
+
+static void resolve(struct space *space, const struct fault *fault, u64 began)
+{
+	struct region *region = space_region(space, fault->index);
+	struct page_word word;
+	enum page_state state;
+	bool absent = false;
+
+	pthread_mutex_lock(&region->lock);
+	word = page_table_read(&space->table, fault->index);
+	state = page_word_state(word);
+	if (page_word_busy(word)) {
+		page_wait(&space->table, fault->index);
+		atomic_store_explicit(&region->waited, true, memory_order_relaxed);
+	} else if (region->mapping == REGION_WHOLE) {
+		/* Read before the region was handed over, which woke everybody. */
+		uffd_wake(space->options.uffd, space_hva(space, fault->index), PAGE_SIZE);
+	} else if (state == PAGE_RESIDENT) {
+		map_resident(space, fault, began);
+	} else {
+		absent = true;
+	}
+	pthread_mutex_unlock(&region->lock);
+	if (absent)
+		bring_back(space, fault->index, state, began);
+}
+
+/* Makes one page zero, wherever its content is. Waits for whoever holds it. */
+static void remove_page(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+	struct page_source *source;
+	struct page_word word;
+
+	pthread_mutex_lock(&region->lock);
+	word = page_table_read(&space->table, index);
+	while (page_word_busy(word)) {
+		page_wait(&space->table, index);
+		pthread_mutex_unlock(&region->lock);
+		usleep(10);
+		pthread_mutex_lock(&region->lock);
+		word = page_table_read(&space->table, index);
+	}
+	if (page_word_state(word) == PAGE_RESIDENT) {
+		fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)(index * PAGE_SIZE), PAGE_SIZE);
+		budget_give(&space->memory->budget, PAGE_SIZE);
+		region->resident--;
+	}
+	if (page_word_state(word) != PAGE_ZERO) {
+		page_hold(&space->table, index);
+		page_set(&space->table, index, page_word(PAGE_ZERO, 0));
+		page_release(&space->table, index);
+	}
+	pthread_mutex_unlock(&region->lock);
+	source = space->memory->sources[page_word_state(word)];
+	if (source)
+		source->ops->invalidate(source, page_word_payload(word));
+}
+
+/* The VMM drops memory (MADV_REMOVE, a balloon of its own): what was there is void. */
+static void remove_range(struct space *space, u64 hva, u64 end)
+{
+	for (; hva < end; hva += PAGE_SIZE) {
+		s64 index = space_index(space, hva);
+		struct region *region;
+
+		if (index < 0)
+			continue;
+		region = space_region(space, (u64)index);
+		pthread_mutex_lock(&region->lock);
+		region_arm(space, (u64)index);
+		pthread_mutex_unlock(&region->lock);
+		remove_page(space, (u64)index);
+		atomic_fetch_add_explicit(&space->counters.removed, 1, memory_order_relaxed);
+	}
+}
+
+/* Tells whoever holds a page of the range that its content is void. */
+static void note_removed(struct space *space, u64 hva, u64 end)
+{
+	for (; hva < end; hva += PAGE_SIZE) {
+		s64 index = space_index(space, hva);
+		struct region *region;
+
+		if (index < 0)
+			continue;
+		region = space_region(space, (u64)index);
+		pthread_mutex_lock(&region->lock);
+		if (page_word_busy(page_table_read(&space->table, (u64)index)))
+			page_drop(&space->table, (u64)index);
+		pthread_mutex_unlock(&region->lock);
+	}
+}
+
+/* Reads events. The VMM goes on dropping memory as soon as its event is read, and may then use it again:
+ * from that moment no load under way may put the old content back. */
+static ssize_t read_events(struct space *space, struct uffd_msg *messages, size_t size)
+{
+	ssize_t bytes;
+
+	if (!space->options.removes)
+		return read(space->options.uffd, messages, size);
+	pthread_mutex_lock(&space->removes_lock);
+	bytes = read(space->options.uffd, messages, size);
+	for (ssize_t i = 0; i < bytes / (ssize_t)sizeof(messages[0]); i++) {
+		if (messages[i].event == UFFD_EVENT_REMOVE)
+			note_removed(space, messages[i].arg.remove.start,
+				     messages[i].arg.remove.end);
+	}
+	pthread_mutex_unlock(&space->removes_lock);
+	return bytes;
+}
+
+static void count_fault(struct space_counters *counters, u64 flags)
+{
+	_Atomic u64 *counter = flags & UFFD_PAGEFAULT_FLAG_WP	   ? &counters->wp
+			       : flags & UFFD_PAGEFAULT_FLAG_MINOR ? &counters->minor
+								   : &counters->missing;
+
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* Sorts the messages into faults, handling at once what is not one. Returns how many faults. */
+static u32 take_faults(struct space *space, const struct uffd_msg *messages, u32 count,
+		       struct fault *faults)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < count; i++) {
+		const struct uffd_msg *message = &messages[i];
+		s64 index;
+
+		switch (message->event) {
+		case UFFD_EVENT_PAGEFAULT:
+			count_fault(&space->counters, message->arg.pagefault.flags);
+			index = space_index(space, message->arg.pagefault.address);
+			if (index >= 0)
+				faults[n++] =
+					(struct fault){(u64)index, message->arg.pagefault.flags};
+			break;
+		case UFFD_EVENT_REMOVE:
+			remove_range(space, message->arg.remove.start, message->arg.remove.end);
+			break;
+		default:
+			space_fail(space,
+				   "its VMM changed the mapping of guest memory "
+				   "(userfaultfd event 0x%x), which cannot be followed",
+				   message->event);
+		}
+	}
+	return n;
+}
+
+static int compare_faults(const void *a, const void *b)
+{
+	const struct fault *left = a, *right = b;
+
+	if (left->index != right->index)
+		return left->index < right->index ? -1 : 1;
+	return (left->flags > right->flags) - (left->flags < right->flags);
+}
+
+int fault_serve(struct space *space)
+{
+	struct uffd_msg messages[FAULT_BATCH];
+	struct fault faults[FAULT_BATCH];
+	ssize_t bytes;
+	u64 began;
+	u32 count;
+
+	bytes = read_events(space, messages, sizeof(messages));
+	if (bytes < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (bytes < (ssize_t)sizeof(messages[0]))
+		return -EIO;
+	began = clock_now_ns();
+	count = take_faults(space, messages, (u32)((u64)bytes / sizeof(messages[0])), faults);
+	qsort(faults, count, sizeof(faults[0]), compare_faults);
+	for (u32 i = 0; i < count; i++) {
+		if (i + 1 < count && !compare_faults(&faults[i], &faults[i + 1]))
+			continue;
+		resolve(space, &faults[i], began);
+	}
+	return (int)((u64)bytes / sizeof(messages[0]));
+}

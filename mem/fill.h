@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A fill brings pages of one window back together: hold them, take frames, load their content with
+ * no lock held, and put them into the guest, each with its whole content or not at all. Fills from
+ * memory end in the call; fills from disk end in the thread that the source calls back on, so many
+ * can be in flight while the guest's handler goes on.
+ */
+#ifndef MEM_FILL_H
+#define MEM_FILL_H
+
+#include "mem/source.h"
+#include "mem/space.h"
+
+#define FILL_PAGES 64U /* at most so many at once: 256 KiB */
+
+/* What is filled together: pages whose content is made up, at hand, or far away. */
+enum fill_class { FILL_ZERO, FILL_MEMORY, FILL_DISK, FILL_CLASSES };
+
+/* Which class a page in this state belongs to; FILL_CLASSES when there is nothing to bring back. */
+enum fill_class fill_class_of(enum page_state state);
+
+/*
+ * Fills the pages of this class in [first, first + count), at most FILL_PAGES, all in one region,
+ * that nobody holds. With `fault` one of them, a guest waits for that page: frames are found for it
+ * whatever it takes, and it is woken; with `fault` == FILL_AHEAD it is a guess, given up when memory
+ * is short. `began` is when the fault was read, for its latency. Takes the region's lock.
+ */
+#define FILL_AHEAD UINT64_MAX
+void fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
+		 u64 began);
+
+/* Frees the buffers kept for fills to come. When none is under way. */
+void fill_drain(struct memory *memory);
+
+/* Records how long a fault on a page in that state took. */
+void fill_record_latency(struct space *space, enum page_state state, u64 began);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's memory as `mem/` sees it: the budget, the page sources by state, the order in which an
+ * evicted page is offered to them, and the table of guest spaces. Wired once, at start-up, by
+ * whoever runs the host; nothing in it changes afterwards but the spaces.
+ */
+#ifndef MEM_MEMORY_H
+#define MEM_MEMORY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mem/budget.h"
+#include "mem/page.h"
+
+#define MEMORY_MAX_SPACES 1024
+
+struct fill;
+struct page_source;
+struct reclaim;
+struct space;
+
+/* A place in the table of spaces. The slot outlives the space in it, so a reference can be taken
+ * without a lock: by counting it, if the space still lives. */
+struct space_slot {
+	_Atomic u64 references; /* and SPACE_LIVE */
+	struct space *space;
+};
+#define SPACE_LIVE (1ULL << 63)
+
+struct memory {
+	struct budget budget;
+
+	/* Where the content of a page in this state comes from; NULL for states mem/ serves itself
+	 * (zero, same-filled, resident) or that nobody can enter. */
+	struct page_source *sources[PAGE_STATES];
+	/* Who is asked to store an evicted page, in this order; ends with NULL. */
+	struct page_source *stores[PAGE_STATES];
+
+	bool huge_pages; /* 2 MiB pages where a region is whole */
+
+	/* Totals since start. */
+	_Atomic u64 evictions; /* pages; also the clock of refault distances */
+	_Atomic u64 same_filled;
+	_Atomic u64 evict_cancelled;
+	_Atomic u64 evict_refused; /* pages that no store had room for */
+	_Atomic u64 direct_reclaims;
+
+	/* Frees bytes on behalf of a fault that found no frame; false when nothing could be freed.
+	 * Both set by reclaim_create(). */
+	bool (*direct_reclaim)(struct memory *memory, u64 bytes);
+	_Atomic bool reclaiming; /* the background thread is at work */
+	struct reclaim *reclaim;
+
+	struct fill *fills; /* buffers kept for the next fill */
+	u32 fills_kept;
+	pthread_mutex_t fills_lock; /* innermost */
+
+	struct space_slot slots[MEMORY_MAX_SPACES];
+	_Atomic u32 slots_used;	    /* no slot from here on was ever used */
+	pthread_mutex_t slots_lock; /* innermost; only for beginning and ending a space */
+	pthread_cond_t slots_changed;
+};
+
+/* The budget, and empty tables. */
+void memory_init(struct memory *memory, u64 budget_bytes);
+
+/* All spaces must be gone. */
+void memory_destroy(struct memory *memory);
+
+/* The space with this id, with a reference that space_put() gives back; NULL when there is none or
+ * it is ending. */
+struct space *memory_get_space(struct memory *memory, u32 id);
+
+/* Pages resident in all guests together. */
+u64 memory_resident_pages(struct memory *memory);
+
+/* What the descriptors and regions of all guests take, in bytes. */
+u64 memory_metadata_bytes(struct memory *memory);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/reclaim.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "mem/space.h"
+
+#define BACKGROUND_BYTES  (2 * MiB)
+#define MAKE_ROOM_BYTES	  (4 * MiB) /* a full pool is emptied by so much at a time */
+#define DIRECT_ROOM_BYTES (256 * KiB)
+#define COLLAPSE_BATCH	  16U /* regions a tick: some 5 ms of copying */
+#define CRUMBS_BYTES	  (4 * MiB)
+
+/* A guest that was given up has so many patiences to end and leave its memory to the others. */
+#define GRACE 3
+
+u64 reclaim_test_patience_ns = 5 * NSEC_PER_SEC;
+
+/*
+ * A host that has no room left still frees a page now and then: an untouched one that was filled
+ * ahead, one for which another's return from a full swap file made place. Living on such crumbs no
+ * guest gets anywhere, and none would ever be told why. So the faults that wait for memory are judged
+ * together: over a while.
+ */
+struct hunger {
+	pthread_mutex_t lock; /* taken with no other */
+	u64 since_ns;
+	u64 waited_ns; /* by faults in direct reclaim, summed */
+	u64 progress;  /* of reclaim, when it began */
+	u64 refused;   /* pages no store had room for, when it began */
+	u64 victim_ns; /* when a guest was last given up */
+};
+
+struct reclaim {
+	struct memory *memory;
+	struct reclaimer *reclaimers[RECLAIMERS_MAX + 1];
+	u32 tick_ms;
+	pthread_t thread;
+	sem_t wake;
+	_Atomic bool woken;
+	_Atomic bool stop;
+	_Atomic u64 progress; /* bytes freed in all */
+	u32 tidy_space;	      /* whose regions are looked at next */
+	struct hunger hunger;
+};
+
+static s64 scan(struct reclaimer *reclaimer, u64 bytes)
+{
+	return reclaimer->ops->scan(reclaimer, bytes);
+}
+
+/* Frees about `bytes`; each reclaimer that has no room is helped by the ones after it. */
+static s64 free_some(struct reclaim *reclaim, u64 bytes, u64 room)
+{
+	s64 freed = scan(reclaim->reclaimers[0], bytes);
+
+	for (u32 i = 1; freed == -ENOSPC && reclaim->reclaimers[i]; i++) {
+		s64 made = scan(reclaim->reclaimers[i], room);
+
+		if (made > 0)
+			freed = made;
+	}
+	if (freed > 0)
+		atomic_fetch_add(&reclaim->progress, (u64)freed);
+	return freed;
+}
+
+static bool pressed(const struct reclaim *reclaim)
+{
+	const struct budget *budget = &reclaim->memory->budget;
+
+	return budget_free(budget) < budget->high;
+}
+
+static void work_off_pressure(struct reclaim *reclaim)
+{
+	while (!atomic_load(&reclaim->stop) && pressed(reclaim)) {
+		s64 freed = free_some(reclaim, BACKGROUND_BYTES, MAKE_ROOM_BYTES);
+
+		if (freed > 0)
+			continue;
+		/* Nothing cold just now, an unmap still under way, or no room at all. */
+		usleep(freed ? 10000 : 1000);
+		if (freed)
+			return;
+	}
+}
+
+static void collapse_some(struct space *space)
+{
+	u32 left = COLLAPSE_BATCH;
+
+	for (u64 i = 0; i < space->region_count && left; i++) {
+		struct region *region = &space->regions[i];
+		bool small;
+
+		pthread_mutex_lock(&region->lock);
+		small = region->mapping == REGION_WHOLE && !region->huge;
+		pthread_mutex_unlock(&region->lock);
+		if (!small)
+			continue;
+		if (region_collapse(space, i * REGION_PAGES))
+			return;
+		left--;
+	}
+}
+
+/* Makes regions huge again that were broken and have come back whole. */
+static void tidy(struct reclaim *reclaim)
+{
+	struct space *space;
+
+	if (!reclaim->memory->huge_pages)
+		return;
+	for (u32 i = 0; i < MEMORY_MAX_SPACES; i++) {
+		reclaim->tidy_space = (reclaim->tidy_space + 1) % MEMORY_MAX_SPACES;
+		space = memory_get_space(reclaim->memory, reclaim->tidy_space);
+		if (!space)
+			continue;
+		collapse_some(space);
+		space_put(space);
+		return;
+	}
+}
+
+static void wait_tick(struct reclaim *reclaim)
+{
+	struct timespec until;
+	u64 ns;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	ns = (u64)until.tv_nsec + reclaim->tick_ms * NSEC_PER_MSEC;
+	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
+	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
+	sem_timedwait(&reclaim->wake, &until);
+	atomic_store(&reclaim->woken, false);
+}
+
+static void relieve(struct reclaim *reclaim)
+{
+	atomic_store(&reclaim->memory->reclaiming, true);
+	work_off_pressure(reclaim);
+	atomic_store(&reclaim->memory->reclaiming, false);
+}
+
+static void *background(void *argument)
+{
+	struct reclaim *reclaim = argument;
+
+	while (!atomic_load(&reclaim->stop)) {
+		if (pressed(reclaim))
+			relieve(reclaim);
+		else
+			tidy(reclaim);
+		wait_tick(reclaim);
+	}
+	return NULL;
+}
+
+static void budget_pressed(struct budget *budget)
+{
+	struct reclaim *reclaim = container_of(budget, struct memory, budget)->reclaim;
+
+	if (!atomic_exchange(&reclaim->woken, true))
+		sem_post(&reclaim->wake);
+}
+
+/* Adds a fault that waited from began_ns till now. Returns true when there was no room, and all that
+ * was freed for a while were crumbs. A store that is slow but has room does not count: it is waited for. */
+static bool starving(struct reclaim *reclaim, u64 began_ns)
+{
+	struct hunger *hunger = &reclaim->hunger;
+	u64 now = clock_now_ns(), progress = atomic_load(&reclaim->progress);
+	u64 refused = atomic_load(&reclaim->memory->evict_refused);
+	bool over, crumbs;
+
+	pthread_mutex_lock(&hunger->lock);
+	hunger->waited_ns += now - began_ns;
+	over = now - hunger->since_ns >= reclaim_test_patience_ns;
+	crumbs = over && hunger->waited_ns >= reclaim_test_patience_ns / 2 &&
+		 refused > hunger->refused && progress - hunger->progress < CRUMBS_BYTES;
+	if (over) {
+		hunger->since_ns = now;
+		hunger->waited_ns = 0;
+		hunger->progress = progress;
+		hunger->refused = refused;
+	}
+	pthread_mutex_unlock(&hunger->lock);
+	return crumbs;
+}
+
+/* One guest at a time: where one is on its way out already, the others wait for its memory. */
+static bool give_up(struct reclaim *reclaim)
+{
+	struct hunger *hunger = &reclaim->hunger;
+	u64 now = clock_now_ns();
+	bool up;
+
+	pthread_mutex_lock(&hunger->lock);
+	up = !hunger->victim_ns || now - hunger->victim_ns >= GRACE * reclaim_test_patience_ns;
+	if (up)
+		hunger->victim_ns = now;
+	pthread_mutex_unlock(&hunger->lock);
+	return up;
+}
+
+static bool has_room(const struct budget *budget, u64 bytes)
+{
+	return budget_free(budget) >= budget->min + bytes;
+}
+
+static bool direct_reclaim(struct memory *memory, u64 bytes)
+{
+	struct reclaim *reclaim = memory->reclaim;
+	u64 began_ns = clock_now_ns();
+	u32 pause_us = 500;
+
+	for (;;) {
+		u64 before = atomic_load(&reclaim->progress);
+
+		/* Somebody else may have been luckier, or have ended. */
+		if (free_some(reclaim, bytes, DIRECT_ROOM_BYTES) > 0 ||
+		    atomic_load(&reclaim->progress) != before)
+			return !starving(reclaim, began_ns) || !give_up(reclaim);
+		if (has_room(&memory->budget, bytes))
+			return true;
+		usleep(pause_us);
+		pause_us = 10000;
+		if (clock_now_ns() - began_ns >= reclaim_test_patience_ns && give_up(reclaim))
+			return false;
+	}
+}
+
+int reclaim_create(struct memory *memory, struct reclaimer *const *reclaimers, u32 tick_ms,
+		   struct reclaim **out)
+{
+	struct reclaim *reclaim = calloc(1, sizeof(*reclaim));
+	int result;
+
+	if (!reclaim)
+		return -ENOMEM;
+	reclaim->memory = memory;
+	reclaim->tick_ms = tick_ms;
+	for (u32 i = 0; i < RECLAIMERS_MAX && reclaimers[i]; i++)
+		reclaim->reclaimers[i] = reclaimers[i];
+	sem_init(&reclaim->wake, 0, 0);
+	pthread_mutex_init(&reclaim->hunger.lock, NULL);
+	reclaim->hunger.since_ns = clock_now_ns();
+	memory->reclaim = reclaim;
+	memory->direct_reclaim = direct_reclaim;
+	memory->budget.pressed = budget_pressed;
+	result = pthread_create(&reclaim->thread, NULL, background, reclaim);
+	if (result) {
+		log_error("the reclaim thread cannot start: %s", strerror(result));
+		free(reclaim);
+		return -result;
+	}
+	*out = reclaim;
+	return 0;
+}
+
+void reclaim_destroy(struct reclaim *reclaim)
+{
+	atomic_store(&reclaim->stop, true);
+	sem_post(&reclaim->wake);
+	pthread_join(reclaim->thread, NULL);
+	reclaim->memory->budget.pressed = NULL;
+	reclaim->memory->direct_reclaim = NULL;
+	reclaim->memory->reclaim = NULL;
+	pthread_mutex_destroy(&reclaim->hunger.lock);
+	sem_destroy(&reclaim->wake);
+	free(reclaim);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/region.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "mem/space.h"
+#include "mem/uffd.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; younger than the C library's header */
+#endif
+
+void region_make_whole(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+	u64 first = ALIGN_DOWN(index, REGION_PAGES);
+
+	assert(region->resident == REGION_PAGES && !region->held);
+	if (region->mapping == REGION_WHOLE || !space->memory->huge_pages || space->options.removes)
+		return;
+	if (uffd_unregister(space->options.uffd, space_hva(space, first), REGION_SIZE))
+		return;
+	region->mapping = REGION_WHOLE;
+	region->idle = 0;
+	atomic_fetch_add_explicit(&space->counters.whole_regions, 1, memory_order_relaxed);
+}
+
+int region_arm(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+	u64 first = ALIGN_DOWN(index, REGION_PAGES);
+	int result;
+
+	if (region->mapping == REGION_ARMED)
+		return 0;
+	result = uffd_register(space->options.uffd, space_hva(space, first), REGION_SIZE);
+	if (result)
+		return result;
+	region->mapping = REGION_ARMED;
+	atomic_fetch_sub_explicit(&space->counters.whole_regions, 1, memory_order_relaxed);
+	return 0;
+}
+
+int region_collapse(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+	struct iovec range = {
+		.iov_base = (void *)(uintptr_t)space_hva(space, ALIGN_DOWN(index, REGION_PAGES)),
+		.iov_len = REGION_SIZE,
+	};
+
+	if (space->options.pidfd < 0)
+		return -ENOSYS;
+	if (syscall(SYS_process_madvise, space->options.pidfd, &range, 1, MADV_COLLAPSE, 0) < 0)
+		return -errno;
+	pthread_mutex_lock(&region->lock);
+	if (region->mapping == REGION_WHOLE)
+		region->huge = true;
+	pthread_mutex_unlock(&region->lock);
+	return 0;
+}

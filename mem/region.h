@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A region: the 512 pages that one huge page covers. It is the unit of mapping, and its lock is the
+ * one lock of a page's life.
+ *
+ *	ARMED  registered with userfaultfd: pages may be absent, every first touch is seen
+ *	WHOLE  not registered: all 512 pages are resident, the kernel maps them as it likes, by one
+ *	       2 MiB page where it can; the guest runs at native speed and the manager sees nothing
+ *
+ * A region may be WHOLE only while nobody can take a page out of it: before eviction it is armed
+ * again. What makes this cheap is that registering leaves a huge mapping as it is (6 us).
+ *
+ * Lock order: region lock, then a store's own locks. Never two regions at once.
+ */
+#ifndef MEM_REGION_H
+#define MEM_REGION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/types.h"
+
+/* Pages are evicted and brought back in aligned groups: a fault costs 50-110 us, a page 2. */
+#define GROUP_PAGES   16U
+#define REGION_GROUPS (REGION_PAGES / GROUP_PAGES)
+
+enum region_mapping { REGION_ARMED, REGION_WHOLE };
+
+struct region {
+	pthread_mutex_t lock;
+	u16 resident;	     /* pages in PAGE_RESIDENT */
+	u16 held;	     /* pages busy */
+	u8 mapping;	     /* enum region_mapping */
+	bool huge;	     /* its memory is one huge page, as far as we know */
+	_Atomic bool waited; /* a guest waits for a page that is busy here */
+	bool sampled;	     /* unmapped by the front hand of the clock, not looked at since */
+	u8 protection;	/* passes of the clock it is spared: it was refaulted soon after eviction */
+	u32 idle;	/* groups unmapped and not touched since, a bit each */
+	u32 evicted_at; /* memory.evictions when pages were last taken, in regions' worth */
+};
+
+struct space;
+
+/* Both want the region's lock held; `index` is any page of it. */
+
+/* Hands a region to the kernel, if huge pages are wanted and its VMM drops no memory: from a region that
+ * is not registered it would do so unseen, and an eviction meanwhile would bring the old content back.
+ * All of it must be resident, none busy. Wakes whoever waits in it. */
+void region_make_whole(struct space *space, u64 index);
+
+/* Takes a WHOLE region back under userfaultfd. Returns 0 or -errno; it stays WHOLE then. */
+int region_arm(struct space *space, u64 index);
+
+/* Gives a WHOLE region that is made of small pages a huge one, in the VMM's address space, by copying.
+ * Without the lock; harmless whatever happens meanwhile. Returns 0 or -errno. */
+int region_collapse(struct space *space, u64 index);
+
+#endif
