@@ -61,3 +61,4 @@ headers:
 		$(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only -x c $$header || exit 1; \
 	done
 
+include tests/fuzz/fuzz.mk

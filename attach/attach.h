@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The attach protocol: how a VMM puts its guest's memory under a manager. docs/attach.md tells it in
+ * full; this header is its binary form, and the two functions that move a message.
+ *
+ * AF_UNIX SOCK_SEQPACKET, one connection per guest, little-endian, one message per packet, file
+ * descriptors by SCM_RIGHTS. Either side may be hostile to the other: each message is copied once,
+ * checked whole, and only then acted on.
+ *
+ *	VMM                         manager
+ *	HELLO            ->
+ *	                 <-         GUEST  (fds: RAM file, data file if any)
+ *	MEMORY           ->                (fd: userfaultfd, registered over every region)
+ *	                 <-         START
+ *	STATS, CONSOLE   ->                any time
+ *	                 <-         ZAP    -> ZAPPED
+ *	                 <-         STOP
+ *	EXIT             ->                last message
+ */
+#ifndef ATTACH_ATTACH_H
+#define ATTACH_ATTACH_H
+
+#include "lib/hist.h"
+#include "lib/types.h"
+
+#define ATTACH_MAGIC       0x54534c42U /* "BLST" */
+#define ATTACH_VERSION     1
+#define ATTACH_MAX_MESSAGE 8192
+#define ATTACH_MAX_FDS     2
+#define ATTACH_MAX_REGIONS 8
+#define ATTACH_MAX_RANGES  256
+#define ATTACH_NAME_MAX    64
+#define ATTACH_TEXT_MAX    512
+
+enum attach_type {
+	ATTACH_HELLO = 1,
+	ATTACH_GUEST,
+	ATTACH_MEMORY,
+	ATTACH_START,
+	ATTACH_ZAP,
+	ATTACH_ZAPPED,
+	ATTACH_STOP,
+	ATTACH_STATS,
+	ATTACH_CONSOLE,
+	ATTACH_EXIT,
+	ATTACH_TYPES
+};
+
+enum attach_accel { ATTACH_ACCEL_AUTO, ATTACH_ACCEL_KVM, ATTACH_ACCEL_THREAD };
+
+struct attach_header {
+	u32 magic;
+	u16 version;
+	u16 type;
+	u32 length; /* of the whole message, this header included */
+	u32 serial; /* ZAPPED echoes that of its ZAP; else 0 */
+};
+
+/* VMM: here I am. */
+struct attach_hello {
+	struct attach_header header;
+	u32 pid; /* for messages only: the kernel's word (SO_PEERCRED) counts */
+	u32 flags; /* ATTACH_HELLO_* */
+};
+
+/* The VMM's userfaultfd has UFFD_FEATURE_EVENT_REMOVE: memory it drops is void. Without this flag a
+ * page that the manager knows resident and the file has lost is an error that stops the guest. */
+#define ATTACH_HELLO_REMOVES (1U << 0)
+
+/* Manager: run this. fds: [0] RAM file of ram_bytes, [1] data file, when data_bytes > 0. */
+struct attach_guest {
+	struct attach_header header;
+	u64 ram_bytes; /* a multiple of the region size */
+	u64 data_bytes;
+	u64 seed;
+	u32 vcpus;
+	u32 accel; /* enum attach_accel */
+	char name[ATTACH_NAME_MAX];     /* NUL-terminated, as all strings here */
+	char workload[ATTACH_NAME_MAX];
+	char args[ATTACH_TEXT_MAX];
+};
+
+struct attach_region {
+	u64 gpa;         /* guest-physical address */
+	u64 hva;         /* where it is mapped in the VMM's address space */
+	u64 file_offset; /* into the RAM file */
+	u64 length;      /* bytes; all four are multiples of the region size */
+};
+
+/* VMM: mapped and registered (MISSING|MINOR|WP). fds: [0] userfaultfd. */
+struct attach_memory {
+	struct attach_header header;
+	u32 accel; /* the one in use, never AUTO */
+	u32 count;
+	struct attach_region regions[ATTACH_MAX_REGIONS];
+};
+
+/* START, ZAPPED: the header says all. */
+
+struct attach_range {
+	u64 file_offset;
+	u64 length;
+};
+
+/* Manager: unmap these ranges (MADV_DONTNEED), keep their content. Answered by ZAPPED. */
+struct attach_zap {
+	struct attach_header header;
+	u32 count;
+	u32 reserved;
+	struct attach_range ranges[ATTACH_MAX_RANGES];
+};
+
+/* Manager: end the guest. Graceful: let its workload verify and report first. */
+struct attach_stop {
+	struct attach_header header;
+	u32 graceful;
+	u32 reserved;
+	char reason[ATTACH_TEXT_MAX];
+};
+
+/* VMM: how the guest does. Totals since its start; sent a few times a second and before EXIT. */
+struct attach_stats {
+	struct attach_header header;
+	u64 ops;
+	u64 pages_verified;
+	u64 verify_failures;
+	u64 progress; /* permille of the present phase; 1000 when it does not know */
+	char phase[ATTACH_NAME_MAX]; /* "fill", "run", "verify", "done" */
+	struct hist latency; /* of the guest's operations, all vCPUs, ns */
+};
+
+/* VMM: text the guest wrote to its console, not NUL-terminated; length from the header. */
+struct attach_console {
+	struct attach_header header;
+	char text[ATTACH_TEXT_MAX];
+};
+
+enum attach_exit_code {
+	ATTACH_EXIT_OK,      /* the workload ended and found no error */
+	ATTACH_EXIT_VERIFY,  /* the guest read something it did not write */
+	ATTACH_EXIT_CRASH,   /* shutdown, bad exit, panic of the guest */
+	ATTACH_EXIT_VMM,     /* the VMM could not go on: no KVM, no memory */
+	ATTACH_EXIT_STOPPED, /* ended because the manager said so, not gracefully */
+	ATTACH_EXIT_CODES
+};
+
+struct attach_exit {
+	struct attach_header header;
+	u32 code; /* enum attach_exit_code */
+	u32 reserved;
+	char text[ATTACH_TEXT_MAX];
+};
+
+_Static_assert(sizeof(struct attach_header) == 16, "ABI");
+_Static_assert(sizeof(struct attach_hello) == 24, "ABI");
+_Static_assert(sizeof(struct attach_guest) == 688, "ABI");
+_Static_assert(sizeof(struct attach_memory) == 280, "ABI");
+_Static_assert(sizeof(struct attach_zap) == 4120, "ABI");
+_Static_assert(sizeof(struct attach_stop) == 536, "ABI");
+_Static_assert(sizeof(struct attach_exit) == 536, "ABI");
+_Static_assert(sizeof(struct attach_stats) <= ATTACH_MAX_MESSAGE, "fits a message");
+
+/* Any message, aligned and large enough. */
+union attach_message {
+	struct attach_header header;
+	struct attach_hello hello;
+	struct attach_guest guest;
+	struct attach_memory memory;
+	struct attach_zap zap;
+	struct attach_stop stop;
+	struct attach_stats stats;
+	struct attach_console console;
+	struct attach_exit exit;
+	u8 bytes[ATTACH_MAX_MESSAGE];
+};
+
+/*
+ * Fills in the header (the rest of the message is the caller's) and sends it with `nfds`
+ * descriptors, which stay the caller's. Blocks while the peer's queue is full. Returns 0 or -errno;
+ * -EPIPE when the peer is gone (never a signal).
+ */
+int attach_send(int socket, union attach_message *message, enum attach_type type, u32 length,
+		u32 serial, const int *fds, u32 nfds);
+
+/*
+ * Receives one message and checks it: magic, version, type, length for its type, counts, alignment
+ * and overflow of regions and ranges, NUL-terminated strings, number of descriptors. On success
+ * returns 0 and the caller owns *nfds descriptors in fds (array of ATTACH_MAX_FDS). Returns -EPIPE
+ * at end of connection, -EPROTO for a message that breaks the protocol (its descriptors are closed;
+ * *why says what was wrong), other -errno. Blocks unless the socket is non-blocking (-EAGAIN).
+ */
+int attach_receive(int socket, union attach_message *message, int *fds, u32 *nfds,
+		   const char **why);
+
+/* The checks of attach_receive() on a message of `length` bytes in memory: 0 or -EPROTO and *why. */
+int attach_check(const union attach_message *message, u32 length, u32 nfds, const char **why);
+
+const char *attach_type_name(u32 type);
+const char *attach_exit_name(u32 code);
+
+#endif
