@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asynchronous loads. A load is cut into reads; a read waits in line for a buffer, is transferred,
+ * decoded into its pages by the completing thread, and hands its buffer to the next in line. A read
+ * that comes back damaged or short is repeated page by page, so that one bad block costs one page.
+ */
+#include "swap/reader.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "swap/ring.h"
+
+#define READS_MAX 64U
+/* Sixteen neighbours of the usual size, and the alignment at both ends. */
+#define READ_BYTES (40 * KiB)
+/* Reading over a gap is cheaper than another read. */
+#define READ_GAP (8 * KiB)
+/* Reads started in one system call. */
+#define START_BATCH 16U
+
+struct read {
+	struct ring_request request;
+	struct read_batch *batch;
+	STAILQ_ENTRY(read) in_line;
+	u32 first, count; /* in batch->order */
+};
+
+struct read_batch {
+	struct reader *reader;
+	struct page_load *load;
+	_Atomic u32 pending;
+	u32 reads;
+	u32 *order; /* the load's slots by offset in the file */
+	struct read read[];
+};
+
+struct reader {
+	struct swapfile *file;
+	struct ring *ring;
+	pthread_mutex_t lock; /* all below; not held during a submission */
+	u32 idle_count;
+	u32 idle[READS_MAX]; /* buffers */
+	STAILQ_HEAD(, read) line;
+};
+
+int reader_create(struct swapfile *file, struct budget *budget, struct reader **result)
+{
+	struct reader *reader = calloc(1, sizeof(*reader));
+	int err;
+
+	if (!reader)
+		return -ENOMEM;
+	reader->file = file;
+	err = ring_create(file, "swap-read", READS_MAX, READ_BYTES, budget, &reader->ring);
+	if (err) {
+		free(reader);
+		return err;
+	}
+	STAILQ_INIT(&reader->line);
+	while (reader->idle_count < READS_MAX) {
+		reader->idle[reader->idle_count] = reader->idle_count;
+		reader->idle_count++;
+	}
+	pthread_mutex_init(&reader->lock, NULL);
+	*result = reader;
+	return 0;
+}
+
+void reader_destroy(struct reader *reader)
+{
+	ring_destroy(reader->ring);
+	pthread_mutex_destroy(&reader->lock);
+	free(reader);
+}
+
+static u64 place_end(u64 place)
+{
+	return place_offset(place) + sizeof(struct blob) + place_size(place);
+}
+
+static int slot_result(struct read *read, const struct page_load_slot *slot, s32 got)
+{
+	u64 offset = place_offset(slot->payload) - read->request.offset;
+	u64 end = place_end(slot->payload) - read->request.offset;
+	const struct blob *blob;
+
+	if (got < 0 || (u64)got < end)
+		return -EIO;
+	blob = (const void *)(ring_buffer(read->batch->reader->ring, read->request.buffer) +
+			      offset);
+	if (!place_matches(slot->payload, blob))
+		return -EBADMSG;
+	return blob_decode(blob, end - offset, slot->buffer);
+}
+
+/* Once more, for one page alone, with the read's own buffer. */
+static int retry_slot(struct read *read, struct page_load_slot *slot)
+{
+	struct reader *reader = read->batch->reader;
+	struct ring_request *request = &read->request;
+	u8 *buffer = ring_buffer(reader->ring, request->buffer);
+	ssize_t got;
+
+	request->offset = ALIGN_DOWN(place_offset(slot->payload), SWAP_BLOCK);
+	request->length = (u32)(ALIGN_UP(place_end(slot->payload), SWAP_BLOCK) - request->offset);
+	swapfile_io_begin(reader->file, SWAP_IO_READ, request->offset, buffer, request->length);
+	got = pread(swapfile_fd(reader->file), buffer, request->length, (off_t)request->offset);
+	got = swapfile_io_end(reader->file, SWAP_IO_READ, request->offset, buffer, request->length,
+			      got < 0 ? -errno : (s32)got);
+	return slot_result(read, slot, (s32)got);
+}
+
+static void decode(struct read *read, s32 got)
+{
+	struct read_batch *batch = read->batch;
+	bool again = false;
+
+	for (u32 i = 0; i < read->count; i++) {
+		struct page_load_slot *slot = &batch->load->slots[batch->order[read->first + i]];
+
+		slot->result = slot_result(read, slot, got);
+		again |= slot->result != 0;
+	}
+	for (u32 i = 0; again && i < read->count; i++) {
+		struct page_load_slot *slot = &batch->load->slots[batch->order[read->first + i]];
+
+		if (slot->result)
+			slot->result = retry_slot(read, slot);
+	}
+}
+
+/* With the lock held: as many of those in line as there are buffers for, up to START_BATCH. */
+static u32 take_startable(struct reader *reader, struct ring_request **requests)
+{
+	u32 count = 0;
+
+	while (count < START_BATCH && reader->idle_count && !STAILQ_EMPTY(&reader->line)) {
+		struct read *read = STAILQ_FIRST(&reader->line);
+
+		STAILQ_REMOVE_HEAD(&reader->line, in_line);
+		read->request.buffer = reader->idle[--reader->idle_count];
+		requests[count++] = &read->request;
+	}
+	return count;
+}
+
+static void start_reads(struct reader *reader)
+{
+	struct ring_request *requests[START_BATCH];
+	u32 count;
+
+	do {
+		pthread_mutex_lock(&reader->lock);
+		count = take_startable(reader, requests);
+		pthread_mutex_unlock(&reader->lock);
+		ring_submit(reader->ring, requests, count);
+	} while (count == START_BATCH);
+}
+
+/* Called by the ring's thread. */
+static void read_complete(struct ring_request *request, s32 result)
+{
+	struct read *read = container_of(request, struct read, request);
+	struct read_batch *batch = read->batch;
+	struct reader *reader = batch->reader;
+	struct page_load *load = batch->load;
+
+	decode(read, result);
+	pthread_mutex_lock(&reader->lock);
+	reader->idle[reader->idle_count++] = request->buffer;
+	pthread_mutex_unlock(&reader->lock);
+	start_reads(reader);
+	if (atomic_fetch_sub(&batch->pending, 1) > 1)
+		return;
+	free(batch);
+	load->done(load);
+}
+
+static int by_offset(const void *a, const void *b, void *argument)
+{
+	const struct page_load *load = argument;
+	u64 x = place_offset(load->slots[*(const u32 *)a].payload);
+	u64 y = place_offset(load->slots[*(const u32 *)b].payload);
+
+	return (x > y) - (x < y);
+}
+
+/* The read's range grows to take in this place too, if that is cheap. */
+static bool extend(struct read *read, u64 place)
+{
+	u64 end = read->request.offset + read->request.length;
+	u64 new_end = ALIGN_UP(place_end(place), SWAP_BLOCK);
+
+	if (place_offset(place) > end + READ_GAP || new_end - read->request.offset > READ_BYTES)
+		return false;
+	read->request.length = (u32)(MAX(end, new_end) - read->request.offset);
+	read->count++;
+	return true;
+}
+
+static void cut_into_reads(struct read_batch *batch)
+{
+	struct read *read = NULL;
+
+	for (u32 i = 0; i < batch->load->count; i++) {
+		u64 place = batch->load->slots[batch->order[i]].payload;
+		u64 offset = ALIGN_DOWN(place_offset(place), SWAP_BLOCK);
+
+		if (read && extend(read, place))
+			continue;
+		read = &batch->read[batch->reads++];
+		*read = (struct read){
+			.batch = batch,
+			.first = i,
+			.count = 1,
+			.request =
+				{
+					.op = SWAP_IO_READ,
+					.offset = offset,
+					.length = (u32)(ALIGN_UP(place_end(place), SWAP_BLOCK) -
+							offset),
+					.complete = read_complete,
+				},
+		};
+	}
+	atomic_store(&batch->pending, batch->reads);
+}
+
+static struct read_batch *make_batch(struct reader *reader, struct page_load *load)
+{
+	u64 reads_bytes = load->count * sizeof(struct read);
+	struct read_batch *batch =
+		malloc(sizeof(*batch) + reads_bytes + load->count * sizeof(*batch->order));
+
+	if (!batch)
+		return NULL;
+	batch->reader = reader;
+	batch->load = load;
+	batch->reads = 0;
+	batch->order = (u32 *)((u8 *)batch->read + reads_bytes);
+	for (u32 i = 0; i < load->count; i++)
+		batch->order[i] = i;
+	qsort_r(batch->order, load->count, sizeof(*batch->order), by_offset, load);
+	cut_into_reads(batch);
+	return batch;
+}
+
+int reader_load(struct reader *reader, struct page_load *load)
+{
+	struct read_batch *batch;
+	u32 reads;
+
+	if (!load->count)
+		return 0;
+	batch = make_batch(reader, load);
+	if (!batch)
+		return -ENOMEM;
+	/* From the first start on the batch may end, and be gone, at any time. */
+	reads = batch->reads;
+	pthread_mutex_lock(&reader->lock);
+	for (u32 i = 0; i < reads; i++)
+		STAILQ_INSERT_TAIL(&reader->line, &batch->read[i], in_line);
+	pthread_mutex_unlock(&reader->lock);
+	start_reads(reader);
+	return -EINPROGRESS;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Puts pool, swap file, sources and write-back together, and takes them apart in reverse. */
+#include "swap/swap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "mem/memory.h"
+#include "swap/cleaner.h"
+#include "swap/compressed.h"
+#include "swap/disk.h"
+#include "swap/reader.h"
+#include "swap/swapfile.h"
+#include "swap/writeback.h"
+#include "swap/writer.h"
+#include "swap/zpool.h"
+
+#define MAX_BLOB_DEFAULT (PAGE_SIZE / 4 * 3)
+
+struct swap {
+	struct swap_options options;
+	struct zpool *pool;    /* NULL: none */
+	struct swapfile *file; /* NULL: none, and nor are those below */
+	struct writer *writer;
+	struct reader *reader;
+	struct cleaner cleaner;
+	struct compressed compressed;
+	struct disk disk;
+	struct writeback writeback;
+};
+
+static struct mover_stores stores_of(const struct swap *swap)
+{
+	return (struct mover_stores){
+		.memory = swap->options.memory,
+		.writer = swap->writer,
+		.file = swap->file,
+		.pool = swap->pool,
+	};
+}
+
+static int create_pool(struct swap *swap)
+{
+	const struct swap_options *options = &swap->options;
+	int err;
+
+	if (!options->pool_bytes)
+		return 0;
+	err = zpool_create(options->pool_bytes, options->nodes, &options->memory->budget,
+			   &swap->pool);
+	if (err) {
+		log_error("compressed pool: cannot reserve %.1f GiB of address space: %s",
+			  (double)options->pool_bytes / (double)GiB, strerror(-err));
+		return err;
+	}
+	swap->compressed.pool = swap->pool;
+	swap->compressed.memory = options->memory;
+	swap->compressed.acceleration = options->acceleration;
+	swap->compressed.max_blob_bytes = options->max_blob_bytes;
+	compressed_init(&swap->compressed);
+	return 0;
+}
+
+static int create_disk(struct swap *swap)
+{
+	swap->disk.file = swap->file;
+	swap->disk.writer = swap->writer;
+	swap->disk.reader = swap->reader;
+	swap->disk.cleaner = &swap->cleaner;
+	swap->disk.acceleration = swap->options.acceleration;
+	swap->disk.max_blob_bytes = swap->options.max_blob_bytes;
+	return disk_init(&swap->disk);
+}
+
+static int create_file(struct swap *swap)
+{
+	const struct swap_options *options = &swap->options;
+	struct swapfile_options file = {
+		.path = options->path,
+		.bytes = options->file_bytes,
+		.keep = options->keep,
+		.inject = options->inject,
+	};
+	int err;
+
+	if (!options->path || !options->path[0])
+		return 0;
+	err = swapfile_create(&file, &swap->file);
+	if (err)
+		return err;
+	err = writer_create(swap->file, &options->memory->budget, &swap->writer);
+	if (err)
+		goto destroy_file;
+	err = reader_create(swap->file, &options->memory->budget, &swap->reader);
+	if (err)
+		goto destroy_writer;
+	swap->cleaner.stores = stores_of(swap);
+	swap->cleaner.budget = &options->memory->budget;
+	err = cleaner_init(&swap->cleaner);
+	if (err)
+		goto destroy_reader;
+	err = create_disk(swap);
+	if (err)
+		goto exit_cleaner;
+	return 0;
+
+exit_cleaner:
+	cleaner_exit(&swap->cleaner);
+destroy_reader:
+	reader_destroy(swap->reader);
+destroy_writer:
+	writer_destroy(swap->writer);
+destroy_file:
+	swapfile_destroy(swap->file);
+	swap->file = NULL;
+	return err;
+}
+
+static void set_options(struct swap *swap, const struct swap_options *options)
+{
+	swap->options = *options;
+	if (!swap->options.acceleration)
+		swap->options.acceleration = 1;
+	if (!swap->options.max_blob_bytes)
+		swap->options.max_blob_bytes = MAX_BLOB_DEFAULT;
+	swap->options.max_blob_bytes = MIN(swap->options.max_blob_bytes, ZPOOL_MAX_BLOB);
+}
+
+int swap_create(const struct swap_options *options, struct swap **result)
+{
+	struct swap *swap = calloc(1, sizeof(*swap));
+	int err;
+
+	if (!swap)
+		return -ENOMEM;
+	set_options(swap, options);
+	err = create_pool(swap);
+	if (err)
+		goto free_swap;
+	err = create_file(swap);
+	if (err)
+		goto destroy_pool;
+	swap->writeback.stores = stores_of(swap);
+	swap->writeback.cleaner = &swap->cleaner;
+	writeback_init(&swap->writeback);
+	*result = swap;
+	return 0;
+
+destroy_pool:
+	if (swap->pool)
+		zpool_destroy(swap->pool);
+free_swap:
+	free(swap);
+	return err;
+}
+
+void swap_destroy(struct swap *swap)
+{
+	if (swap->file) {
+		disk_exit(&swap->disk);
+		cleaner_exit(&swap->cleaner);
+		reader_destroy(swap->reader);
+		writer_destroy(swap->writer);
+		swapfile_destroy(swap->file);
+	}
+	if (swap->pool)
+		zpool_destroy(swap->pool);
+	free(swap);
+}
+
+struct page_source *swap_compressed(struct swap *swap)
+{
+	return swap->pool ? &swap->compressed.source : NULL;
+}
+
+struct page_source *swap_disk(struct swap *swap)
+{
+	return swap->file ? &swap->disk.source : NULL;
+}
+
+struct reclaimer *swap_writeback(struct swap *swap)
+{
+	return swap->pool ? &swap->writeback.reclaimer : NULL;
+}
+
+static void pool_stats(struct swap *swap, struct swap_stats *stats)
+{
+	struct zpool_stats pool;
+
+	zpool_stats(swap->pool, &pool);
+	stats->pool_pages = pool.blobs;
+	stats->pool_bytes = pool.used_bytes;
+	stats->pool_blob_bytes = pool.blob_bytes;
+	stats->pool_limit_bytes = pool.limit_bytes;
+	stats->pool_limit_hit = pool.limit_hit;
+	stats->stored_pages += atomic_load(&swap->compressed.stored);
+	stats->compressed_in_bytes = atomic_load(&swap->compressed.stored) * PAGE_SIZE;
+	stats->compressed_out_bytes = atomic_load(&swap->compressed.out_bytes);
+	stats->reject_compress_poor = atomic_load(&swap->compressed.poor);
+}
+
+static void file_stats(struct swap *swap, struct swap_stats *stats)
+{
+	struct swapfile_stats file;
+
+	swapfile_stats(swap->file, &file);
+	stats->stored_pages += atomic_load(&swap->disk.stored);
+	stats->disk_pages = file.blobs;
+	stats->disk_bytes = file.used_bytes;
+	stats->disk_blob_bytes = file.blob_bytes;
+	stats->disk_limit_bytes = file.limit_bytes;
+	stats->written_bytes = file.written_bytes;
+	stats->read_bytes = file.read_bytes;
+	stats->io_errors = file.io_errors;
+	stats->swap_full = file.full;
+	stats->cleaned_extents = atomic_load(&swap->cleaner.extents);
+}
+
+void swap_stats(struct swap *swap, struct swap_stats *stats)
+{
+	*stats = (struct swap_stats){0};
+	if (swap->pool)
+		pool_stats(swap, stats);
+	if (swap->file)
+		file_stats(swap, stats);
+}

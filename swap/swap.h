@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Swap as a whole: a compressed pool, a swap file, or the pool in front of the file; made from a few
+ * options, and given to `mem/` as two page sources and a reclaimer.
+ *
+ *	store    evicted page -> compressed (LZ4) -> pool
+ *	                      -> raw, when it compresses poorly: file
+ *	age      coldest blobs of the pool -> file, as they are
+ *	load     pool: at once; file: asynchronous, neighbours by one read
+ *
+ * Lock order: the cleaner's; a region's (mem/); then, none within another but as shown:
+ * class, arena; writer, then swap file or ring; reader.
+ */
+#ifndef SWAP_SWAP_H
+#define SWAP_SWAP_H
+
+#include "lib/types.h"
+
+struct memory;
+struct page_source;
+struct reclaimer;
+struct swap;
+struct swap_inject;
+
+struct swap_options {
+	u64 pool_bytes;	    /* limit of the pool; 0: no pool */
+	u32 nodes;	    /* NUMA nodes to keep apart; 0 and 1: none */
+	const char *path;   /* of the swap file; NULL or "": none */
+	u64 file_bytes;	    /* its size */
+	bool keep;	    /* leave the file behind */
+	u32 acceleration;   /* LZ4's; 0 is 1 */
+	u32 max_blob_bytes; /* a page that takes more is stored raw, on disk; 0: three quarters */
+	/* Whose pages they are: for moving them; pool and buffers come out of its budget. */
+	struct memory *memory;
+	struct swap_inject *inject; /* tests only */
+};
+
+/* Now, and totals since the start. */
+struct swap_stats {
+	u64 stored_pages; /* total: to pool or file, by eviction */
+	u64 pool_pages, pool_bytes, pool_blob_bytes, pool_limit_bytes;
+	u64 disk_pages, disk_bytes, disk_blob_bytes, disk_limit_bytes;
+	u64 compressed_in_bytes, compressed_out_bytes; /* totals, of pages stored in the pool */
+	u64 written_bytes, read_bytes, io_errors;      /* totals, of the swap file */
+	u64 reject_compress_poor; /* pages the pool turned away: they hardly shrink */
+	u64 pool_limit_hit;	  /* ... or it was full */
+	u64 swap_full;		  /* times the swap file had no room */
+	u64 cleaned_extents;	  /* freed by moving what was alive in them */
+};
+
+/* Returns 0, or -errno with the reason logged. After memory_init(). */
+int swap_create(const struct swap_options *options, struct swap **swap);
+
+/* All pages must have been invalidated, all loads have ended. */
+void swap_destroy(struct swap *swap);
+
+/* Good until swap_destroy(). NULL: no pool; no swap file; no pool that could be reclaimed from. */
+struct page_source *swap_compressed(struct swap *swap);
+struct page_source *swap_disk(struct swap *swap);
+struct reclaimer *swap_writeback(struct swap *swap);
+
+void swap_stats(struct swap *swap, struct swap_stats *stats);
+
+#endif
