@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a host and its guests are told to be: plain values, filled in by the configuration file's
+ * parser, by tests and by benchmarks. docs/config.md says what each key means to a user.
+ */
+#ifndef MANAGER_CONFIG_H
+#define MANAGER_CONFIG_H
+
+#include "attach/attach.h"
+#include "lib/types.h"
+
+#define CONFIG_PATH_MAX 512
+/* About what waking a sleeping handler costs: staying awake longer could not pay. */
+#define CONFIG_FAULT_POLL_US 100
+
+struct guest_config {
+	char name[ATTACH_NAME_MAX];
+	u64 memory_bytes; /* a multiple of 2 MiB */
+	u32 vcpus;
+	u64 seed;
+	s32 node; /* NUMA node, -1: any */
+	char workload[ATTACH_NAME_MAX];
+	char args[ATTACH_TEXT_MAX];
+	char data[CONFIG_PATH_MAX]; /* file or folder; "" none */
+};
+
+struct host_config {
+	char name[ATTACH_NAME_MAX];
+	u64 memory_bytes;                /* the budget */
+	char swap_file[CONFIG_PATH_MAX]; /* "" none: the pool is the last resort */
+	u64 swap_bytes;
+	bool swap_keep;
+	u32 pool_percent;    /* largest share of the budget the compressed pool may take; 0: no pool */
+	u32 acceleration;    /* LZ4's; 1 compresses best */
+	bool cgroup;         /* run inside a memory cgroup whose limit is budget + slack */
+	bool huge_pages;     /* 2 MiB pages where a region is whole */
+	u32 fault_poll_us;   /* longest a fault handler stays awake for the next fault */
+	u32 sample_ms;       /* time between two looks at which memory is idle */
+	u32 accel;           /* enum attach_accel */
+	u64 data_bytes;      /* at most that much of each guest's data is loaded */
+	u32 run_seconds;     /* stop the guests gracefully after that; 0: when they end */
+	u32 guest_count;
+	struct guest_config *guests;
+};
+
+/* The values every key has when nothing is said. */
+void host_config_defaults(struct host_config *config);
+void guest_config_defaults(struct guest_config *config);
+
+#endif

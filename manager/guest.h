@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One guest as the manager sees it: a VMM process at the other end of a socket, a memory space, a
+ * fault handler. Its life is a walk through the attach protocol; whatever breaks it (a message out of
+ * turn, a lost page, the death of the VMM) ends this guest and no other.
+ *
+ *	guest_start -> HELLO, GUEST, MEMORY, START -> running -> EXIT or hang-up -> guest_end
+ *
+ * All functions belong to the thread that serves; only the space's callbacks come from others.
+ */
+#ifndef MANAGER_GUEST_H
+#define MANAGER_GUEST_H
+
+#include "manager/config.h"
+#include "manager/manager.h"
+#include "mem/memory.h"
+
+struct guest;
+struct data_cache;
+
+/* What all guests of a host have in common. */
+struct guest_host {
+	const struct host_config *config;
+	struct memory *memory;
+	struct data_cache *data;
+};
+
+/* Starts the VMM process. A guest that cannot start is returned all the same, ended, with its reason.
+ * NULL when there is no memory. */
+struct guest *guest_start(const struct guest_host *host, const struct guest_config *config);
+
+/* The socket to watch for input, or -1 when the guest has ended. */
+int guest_socket(const struct guest *guest);
+
+/* Handles what the socket has: one message, or the end of the connection. */
+void guest_receive(struct guest *guest);
+
+bool guest_running(const struct guest *guest);
+
+/* Asks it to end, gracefully or at once. */
+void guest_stop(struct guest *guest, bool graceful, const char *reason);
+
+/* Kills the VMM of a guest that was told to end at once and has not, after a while. */
+void guest_reap(struct guest *guest);
+
+void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot);
+
+/* Kills it if it still runs, and frees it. */
+void guest_destroy(struct guest *guest);
+
+#endif
