@@ -37,6 +37,7 @@ OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
 .PHONY: all check deps format clean
 all: $(OUT)/unit-tests
 
+include guest-driver/guest.mk
 include tests/tests.mk
 
 $(OBJDIR)/%.o: %.c | deps

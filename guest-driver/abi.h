@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a nano guest and its VMM agree on: where things lie in guest memory, the boot page, the ports.
+ * Shared by `hv/` and the guest; freestanding.
+ *
+ * The guest runs at CPL 3, in long mode, on page tables the VMM built: no interrupts, no kernel, no
+ * fault handlers of its own. (KVM-PVM, which needs no VMX, emulates ring 0 at 3 million instructions
+ * a second; ring 3 runs at full speed everywhere.) Ports are permitted twice: by IOPL 3, which
+ * KVM-PVM does not keep, and by the port bitmap of a task state segment, which it honours
+ * (hv/layout.h, HV_TASK_STATE). Guest-virtual addresses:
+ *
+ *	0                    unmapped, to catch null pointers
+ *	GUEST_BOOT           boot page, written by the VMM before the first vCPU starts
+ *	(HV_TASK_STATE       the VMM's: the task state segment and its port bitmap)
+ *	GUEST_STATS          struct guest_vcpu_stats[vcpus], written by the guest
+ *	GUEST_TABLES         page tables
+ *	GUEST_IMAGE          the guest program, then one stack per vCPU
+ *	heap_start .. ram    the workload's
+ *	GUEST_MMIO           one page of device registers
+ *	GUEST_DATA           the data file, read-only
+ *
+ * RAM is contiguous from 0 in guest-virtual addresses; guest-physical it has a hole for devices at
+ * 3 GiB, which the page tables hide.
+ */
+#ifndef GUEST_DRIVER_ABI_H
+#define GUEST_DRIVER_ABI_H
+
+#include "lib/hist.h"
+#include "lib/types.h"
+
+#define GUEST_ABI_MAGIC	  0x4e414e4f42414c4cULL
+#define GUEST_ABI_VERSION 1
+#define GUEST_MAX_VCPUS	  16
+
+#define GUEST_BOOT	  0x1000UL
+#define GUEST_STATS	  0x10000UL
+#define GUEST_TABLES	  0x80000UL
+#define GUEST_IMAGE	  0x100000UL
+#define GUEST_STACK_BYTES (16 * KiB)
+#define GUEST_LOW_BYTES	  REGION_SIZE	 /* all of the above lies below; the heap starts here */
+#define GUEST_MMIO	  0x4000000000UL /* 256 GiB */
+#define GUEST_DATA	  0x4040000000UL /* 257 GiB */
+
+/* Ports, all 32 bits wide but the console's. */
+enum guest_port {
+	GUEST_PORT_CONSOLE = 0x3f8, /* out, 8 bits: one character */
+	GUEST_PORT_SLEEP =
+		0x600, /* out: sleep that many milliseconds (at most 1000) or until stop */
+	GUEST_PORT_EXIT = 0x604,     /* out: this vCPU is done; enum guest_exit */
+	GUEST_PORT_DOORBELL = 0x608, /* out: ioeventfd; the VMM collects statistics */
+};
+
+enum guest_exit { GUEST_EXIT_OK, GUEST_EXIT_VERIFY, GUEST_EXIT_PANIC };
+
+/* Registers of the MMIO page: the same doorbell by memory, and a scratch register for tests. */
+#define GUEST_MMIO_DOORBELL 0x0
+#define GUEST_MMIO_SCRATCH  0x8
+
+enum guest_workload { GUEST_FILL, GUEST_KV, GUEST_SWEEP, GUEST_PHASE, GUEST_IDLE, GUEST_WORKLOADS };
+
+/* Parsed by the VMM from the configuration's `workload-args`; percentages are integers. */
+struct guest_args {
+	u32 fill_percent;   /* share of the heap the workload uses */
+	u32 write_percent;  /* share of operations that write */
+	u32 zero_percent;   /* mix of page contents when filling; the rest is data */
+	u32 same_percent;   /* one repeated word */
+	u32 random_percent; /* incompressible */
+	u32 theta_permille; /* zipfian skew; 990 as in YCSB */
+	u32 value_bytes;    /* kv: size of a value */
+	u32 phase_ms;	    /* phase: how long a working set stays */
+	u32 phase_percent;  /* phase: its share of the memory */
+	u32 think_us;	    /* pause between operations, per vCPU; 0 none */
+	u64 ops;	    /* operations per vCPU, then verify and end; 0: until told to stop */
+	u32 verify_end;	    /* read and check everything at the end */
+	u32 reserved;
+};
+
+struct guest_boot {
+	u64 magic;
+	u32 version;
+	u32 vcpus;
+	u64 ram_bytes;
+	u64 heap_start; /* the heap ends at ram_bytes */
+	u64 data_bytes; /* 0: no data file; the guest makes text-like content itself */
+	u64 tsc_khz;
+	u64 seed;
+	u32 workload; /* enum guest_workload */
+	u32 stop;     /* set by the VMM: finish, verify, exit */
+	struct guest_args args;
+};
+
+enum guest_phase {
+	GUEST_PHASE_BOOT,
+	GUEST_PHASE_FILL,
+	GUEST_PHASE_RUN,
+	GUEST_PHASE_VERIFY,
+	GUEST_PHASE_DONE
+};
+
+/* One per vCPU, at GUEST_STATS + vcpu * GUEST_STATS_STRIDE. */
+struct guest_vcpu_stats {
+	u64 ops;
+	u64 pages_verified;
+	u64 verify_failures;
+	u64 bad_address;     /* of the first failure */
+	u32 phase;	     /* enum guest_phase */
+	u32 permille;	     /* of the phase; 1000 when done, or not known */
+	struct hist latency; /* ns per operation */
+};
+
+#define GUEST_STATS_STRIDE 0x2000UL
+
+_Static_assert(sizeof(struct guest_boot) <= PAGE_SIZE, "the boot page is one page");
+_Static_assert(sizeof(struct guest_vcpu_stats) <= GUEST_STATS_STRIDE, "ABI");
+_Static_assert(GUEST_STATS + GUEST_MAX_VCPUS * GUEST_STATS_STRIDE <= GUEST_TABLES, "ABI");
+
+#endif
