@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest RAM as this process sees it: one mapping, contiguous and aligned to 2 MiB, which the guest
+ * sees as one or two regions around the hole for devices. Everybody who holds a guest's address goes
+ * through gpa_to_hva().
+ */
+#ifndef HV_RAM_H
+#define HV_RAM_H
+
+#include "hv/addr.h"
+
+#define RAM_MAX_REGIONS 2
+
+struct ram_region {
+	gpa_t gpa;
+	u64 offset; /* into the mapping and the RAM file alike */
+	u64 length;
+};
+
+struct ram {
+	u8 *base;
+	u64 bytes;
+	u32 count;
+	struct ram_region regions[RAM_MAX_REGIONS];
+	u8 *reserved; /* what munmap needs: base, and the slack that aligned it */
+	u64 reserved_bytes;
+};
+
+/* Maps `bytes` (a multiple of the region size) of a file, shared, touching none of it. The
+ * descriptor stays the caller's and may be closed. Returns 0 or -errno: -EINVAL when the size is
+ * odd or the file is shorter. */
+int ram_map_file(struct ram *ram, int fd, u64 bytes);
+
+/* The same on private anonymous memory, with 2 MiB pages or without. */
+int ram_map_plain(struct ram *ram, u64 bytes, bool huge);
+
+void ram_unmap(struct ram *ram);
+
+/*
+ * The address of guest memory [gpa, gpa + length), for any numbers a guest may come up with. Returns
+ * 0, or -EFAULT if not every byte is RAM of one region, if the sum overflows, or if length is 0.
+ * The memory may be absent: touching it then waits for the manager.
+ */
+int gpa_to_hva(const struct ram *ram, gpa_t gpa, u64 length, hva_t *hva);
+
+/* Unmaps a range of the file from this process; its content stays in the file. Never waits for the
+ * manager. Returns 0, -EFAULT when outside RAM or not in whole pages, or madvise()'s -errno. */
+int ram_zap(const struct ram *ram, u64 offset, u64 length);
+
+#endif

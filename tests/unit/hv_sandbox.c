@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest that took over its VMM could still do. Each forbidden thing is tried in a process of
+ * its own, on a thread that was there before the process was sealed.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hv/faultfd.h"
+#include "hv/sandbox.h"
+#include "lib/types.h"
+#include "tests/unit/hv_manager.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+#define RAM_BYTES REGION_SIZE
+
+/* What a VMM holds; but for the file made by the process that is sealed. */
+static int ram_fd;
+static int faultfd;
+static struct ram ram;
+
+/* An attempt returns 0 when it worked, else -errno. */
+typedef int attempt_fn(void);
+
+static int outcome(long result)
+{
+	return result < 0 ? -errno : 0;
+}
+
+struct sealed {
+	attempt_fn *attempt;
+	int begin[2], result[2];
+};
+
+static void *attempt_thread(void *argument)
+{
+	struct sealed *sealed = argument;
+	int result;
+	char go;
+
+	if (read(sealed->begin[0], &go, 1) != 1)
+		_exit(98);
+	result = sealed->attempt();
+	if (write(sealed->result[1], &result, sizeof(result)) != sizeof(result))
+		_exit(98);
+	return NULL;
+}
+
+/* Here, because guest RAM is not for children to inherit. */
+static void map_ram(void)
+{
+	if (ram_map_file(&ram, ram_fd, RAM_BYTES))
+		_exit(96);
+	faultfd = faultfd_open(false);
+	if (faultfd >= 0 && faultfd_register(faultfd, &ram))
+		_exit(96);
+}
+
+static _Noreturn void sealed_process(struct sealed *sealed)
+{
+	const struct rlimit no_core = {};
+	pthread_t thread;
+
+	setrlimit(RLIMIT_CORE, &no_core);
+	map_ram();
+	if (pthread_create(&thread, NULL, attempt_thread, sealed) || sandbox_seal())
+		_exit(97);
+	if (write(sealed->begin[1], "!", 1) != 1)
+		_exit(98);
+	pthread_join(thread, NULL);
+	_exit(0);
+}
+
+/* The attempt's result, or the signal that ended the process. */
+static int try_sealed(attempt_fn *attempt)
+{
+	struct sealed sealed = {.attempt = attempt};
+	int result = -ESRCH;
+	int status;
+	pid_t pid;
+
+	cr_assert(!pipe(sealed.begin) && !pipe(sealed.result));
+	pid = fork();
+	if (!pid)
+		sealed_process(&sealed);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status)) {
+		result = WTERMSIG(status);
+	} else {
+		cr_assert_eq(status, 0, "status 0x%x", status);
+		cr_assert_eq(read(sealed.result[0], &result, sizeof(result)), sizeof(result));
+	}
+	for (u32 i = 0; i < 2; i++) {
+		close(sealed.begin[i]);
+		close(sealed.result[i]);
+	}
+	return result;
+}
+
+static void set_up(void)
+{
+	ram_fd = memfd_create("ram", MFD_CLOEXEC);
+	cr_assert(!ftruncate(ram_fd, RAM_BYTES));
+}
+
+#define FIXTURE .init = set_up, .timeout = 60
+
+#define ATTEMPT(name, expression)                                                                  \
+	static int name(void)                                                                      \
+	{                                                                                          \
+		return outcome((long)(expression));                                                \
+	}
+
+struct attempt {
+	const char *name;
+	attempt_fn *attempt;
+};
+
+#define A(name)                                                                                    \
+	{                                                                                          \
+#name, name                                                                        \
+	}
+
+static void expect_all(const struct attempt *attempts, u32 count, int expected)
+{
+	for (u32 i = 0; i < count; i++) {
+		int result = try_sealed(attempts[i].attempt);
+
+		cr_expect_eq(result, expected, "%s: %d, not %d", attempts[i].name, result,
+			     expected);
+	}
+}
+
+#define EXPECT_ALL(attempts, expected) expect_all(attempts, ARRAY_SIZE(attempts), expected)
+
+ATTEMPT(shrink_ram, ftruncate(ram_fd, 0))
+ATTEMPT(grow_ram, ftruncate(ram_fd, 2 * RAM_BYTES))
+ATTEMPT(punch_ram, fallocate(ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE))
+ATTEMPT(fill_ram, fallocate(ram_fd, 0, 0, RAM_BYTES))
+ATTEMPT(remap_ram, syscall(SYS_remap_file_pages, ram.base, PAGE_SIZE, 0, 1, 0))
+ATTEMPT(another_userfaultfd, syscall(SYS_userfaultfd, 0))
+ATTEMPT(make_file, memfd_create("more", 0))
+
+Test(hv_sandbox, reaching_for_the_ram_file_kills, FIXTURE)
+{
+	static const struct attempt attempts[] = {
+		A(shrink_ram),		A(grow_ram),  A(punch_ram), A(fill_ram), A(remap_ram),
+		A(another_userfaultfd), A(make_file),
+	};
+	struct stat file;
+
+	EXPECT_ALL(attempts, SIGSYS);
+	cr_assert(!fstat(ram_fd, &file));
+	cr_assert_eq(file.st_size, (off_t)RAM_BYTES);
+	cr_assert_eq(file.st_blocks, 0);
+}
+
+static char word[8];
+static struct iovec words = {word, sizeof(word)};
+static char *const arguments[] = {"true", NULL};
+
+ATTEMPT(run_program, syscall(SYS_execve, "/bin/true", arguments, NULL))
+ATTEMPT(run_descriptor, syscall(SYS_execveat, ram_fd, "", arguments, NULL, AT_EMPTY_PATH))
+ATTEMPT(old_fork, syscall(SYS_fork))
+ATTEMPT(trace_parent, syscall(SYS_ptrace, PTRACE_ATTACH, getpid(), NULL, NULL))
+ATTEMPT(read_parent, syscall(SYS_process_vm_readv, getpid(), &words, 1, &words, 1, 0))
+ATTEMPT(write_parent, syscall(SYS_process_vm_writev, getpid(), &words, 1, &words, 1, 0))
+ATTEMPT(advise_parent, syscall(SYS_process_madvise, ram_fd, &words, 1, MADV_COLD, 0))
+ATTEMPT(take_descriptor, syscall(SYS_pidfd_getfd, ram_fd, 0, 0))
+
+Test(hv_sandbox, reaching_for_other_processes_kills, FIXTURE)
+{
+	static const struct attempt attempts[] = {
+		A(run_program), A(run_descriptor), A(old_fork),	     A(trace_parent),
+		A(read_parent), A(write_parent),   A(advise_parent), A(take_descriptor),
+	};
+
+	EXPECT_ALL(attempts, SIGSYS);
+}
+
+static struct io_uring_params ring;
+
+ATTEMPT(make_socket, socket(AF_INET, SOCK_STREAM, 0))
+ATTEMPT(make_unix_socket, socket(AF_UNIX, SOCK_STREAM, 0))
+ATTEMPT(make_ring, syscall(SYS_io_uring_setup, 8, &ring))
+ATTEMPT(enter_ring, syscall(SYS_io_uring_enter, ram_fd, 1, 1, 0, NULL, 0))
+ATTEMPT(load_bpf, syscall(SYS_bpf, 0, NULL, 0))
+ATTEMPT(leave_namespace, unshare(CLONE_NEWUSER))
+ATTEMPT(count_events, syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0))
+
+Test(hv_sandbox, reaching_for_the_host_kills, FIXTURE)
+{
+	static const struct attempt attempts[] = {
+		A(make_socket), A(make_unix_socket), A(make_ring),    A(enter_ring),
+		A(load_bpf),	A(leave_namespace),  A(count_events),
+	};
+
+	EXPECT_ALL(attempts, SIGSYS);
+}
+
+ATTEMPT(open_file, open("/dev/null", O_RDWR))
+ATTEMPT(open_own_memory, open("/proc/self/mem", O_RDWR))
+ATTEMPT(create_file, open("/dev/shm/ballast-test", O_RDWR | O_CREAT | O_TRUNC, 0600))
+ATTEMPT(remove_file, unlink("/nonexistent"))
+ATTEMPT(end_parent, kill(getppid(), 0))
+ATTEMPT(signal_parent, syscall(SYS_tgkill, getppid(), getppid(), 0))
+ATTEMPT(new_process, syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0))
+ATTEMPT(write_ram_file, pwrite(ram_fd, word, sizeof(word), 0))
+ATTEMPT(type_on_terminal, ioctl(ram_fd, TIOCSTI, word))
+
+static int raise_limit(void)
+{
+	const struct rlimit limit = {1 << 20, 1 << 20};
+
+	return outcome(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+Test(hv_sandbox, what_a_vmm_has_no_use_for_is_refused, FIXTURE)
+{
+	static const struct attempt attempts[] = {
+		A(open_file),	A(open_own_memory), A(create_file),
+		A(remove_file), A(end_parent),	    A(signal_parent),
+		A(new_process), A(write_ram_file),  A(type_on_terminal),
+	};
+
+	EXPECT_ALL(attempts, -EPERM);
+	if (!SANITIZED)
+		cr_assert_eq(try_sealed(raise_limit), -EPERM);
+}
+
+static int unregister_ram(void)
+{
+	struct uffdio_range range = {(u64)(uintptr_t)ram.base, RAM_BYTES};
+
+	return outcome(ioctl(faultfd, UFFDIO_UNREGISTER, &range));
+}
+
+static int fill_by_userfaultfd(void)
+{
+	struct uffdio_zeropage zero = {.range = {(u64)(uintptr_t)ram.base, PAGE_SIZE}};
+
+	return outcome(ioctl(faultfd, UFFDIO_ZEROPAGE, &zero));
+}
+
+Test(hv_sandbox, memory_cannot_leave_the_manager_by_the_userfaultfd, FIXTURE)
+{
+	struct stat file;
+
+	faultfd = faultfd_open(false);
+	if (faultfd < 0)
+		cr_skip_test("no userfaultfd");
+	cr_assert_eq(try_sealed(unregister_ram), -EPERM);
+	cr_assert_eq(try_sealed(fill_by_userfaultfd), -EPERM);
+	cr_assert(!fstat(ram_fd, &file));
+	cr_assert_eq(file.st_blocks, 0);
+}
+
+static int mapping(int protection, int flags, int fd)
+{
+	return mmap(NULL, PAGE_SIZE, protection, flags, fd, 0) == MAP_FAILED ? -errno : 0;
+}
+
+ATTEMPT(move_ram, syscall(SYS_mremap, ram.base, PAGE_SIZE, PAGE_SIZE, MREMAP_MAYMOVE, 0))
+ATTEMPT(alias_ram, syscall(SYS_mremap, ram.base, 0, PAGE_SIZE, MREMAP_MAYMOVE, 0))
+ATTEMPT(remove_ram, madvise(ram.base, PAGE_SIZE, MADV_REMOVE))
+ATTEMPT(make_code, mprotect(ram.base, PAGE_SIZE, PROT_READ | PROT_EXEC))
+ATTEMPT(replace_filter, prctl(PR_SET_SECCOMP, 0, NULL))
+
+static int map_ram_again(void)
+{
+	return mapping(PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd);
+}
+
+static int map_code(void)
+{
+	return mapping(PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+static int map_much(void)
+{
+	return mmap(NULL, GiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			       MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+Test(hv_sandbox, memory_cannot_leave_the_manager_by_mappings, FIXTURE)
+{
+	static const struct attempt attempts[] = {
+		A(move_ram),	   A(alias_ram),     A(remove_ram), A(make_code),
+		A(replace_filter), A(map_ram_again), A(map_code),
+	};
+
+	if (SANITIZED)
+		cr_skip_test("sanitizers need these calls");
+	EXPECT_ALL(attempts, -EPERM);
+}
+
+Test(hv_sandbox, private_memory_is_bounded, FIXTURE)
+{
+	if (SANITIZED)
+		cr_skip_test("sanitizers need much");
+	cr_assert_eq(try_sealed(map_much), -ENOMEM);
+}
+
+static void *idle_thread(void *argument)
+{
+	pthread_setname_np(pthread_self(), "idle");
+	return argument;
+}
+
+static void on_signal(int signal)
+{
+	(void)signal;
+}
+
+/* What a VMM does all day. */
+static int live(void)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct pollfd poll_event = {.fd = event, .events = POLLIN};
+	struct timespec moment = {0, 1000000};
+	char *memory = malloc(MiB);
+	pthread_t threads[16];
+
+	if (event < 0 || !memory || sigaction(SIGUSR1, &action, NULL))
+		return -1;
+	memset(memory, 1, MiB);
+	free(memory);
+	for (u32 i = 0; i < ARRAY_SIZE(threads); i++)
+		if (pthread_create(&threads[i], NULL, idle_thread, NULL))
+			return -2;
+	for (u32 i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	if (eventfd_write(event, 1) || poll(&poll_event, 1, 1000) != 1)
+		return -3;
+	nanosleep(&moment, NULL);
+	if (pthread_kill(pthread_self(), SIGUSR1) || ram_zap(&ram, 0, PAGE_SIZE))
+		return -4;
+	return close(event);
+}
+
+Test(hv_sandbox, what_a_vmm_needs_works, FIXTURE)
+{
+	int result = try_sealed(live);
+
+	cr_assert_eq(result, 0, "%d", result);
+}
+
+/* A line of /proc/PID/task/TID/status, as a number. */
+static u64 task_status(pid_t pid, pid_t task, const char *key, int base)
+{
+	char path[64], line[256];
+	u64 value = UINT64_MAX;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, task);
+	file = fopen(path, "re");
+	cr_assert(file);
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':')
+			value = strtoull(line + strlen(key) + 1, NULL, base);
+	fclose(file);
+	return value;
+}
+
+static void expect_sealed(enum attach_accel accel)
+{
+	static struct test_manager manager;
+
+	test_manager_init(&manager);
+	manager.guest.accel = accel;
+	cr_assert(test_manager_start(&manager), "%s", manager.exit.text);
+	cr_assert(test_manager_serve(&manager, ATTACH_STATS, 20000));
+	cr_expect_eq(task_status(manager.pid, manager.pid, "Seccomp", 10), 2);
+	cr_expect_eq(task_status(manager.pid, manager.pid, "CapEff", 16), 0);
+	cr_expect_eq(task_status(manager.pid, manager.pid, "CapPrm", 16), 0);
+	cr_expect_eq(task_status(manager.pid, manager.pid, "NoNewPrivs", 10), 1);
+	test_manager_stop(&manager, true);
+	cr_assert(test_manager_serve(&manager, ATTACH_EXIT, 20000));
+	cr_assert_eq(manager.exit.code, ATTACH_EXIT_OK, "%s", manager.exit.text);
+	test_manager_end(&manager);
+}
+
+Test(hv_sandbox, vmm_of_a_thread_guest_is_sealed, .timeout = 60)
+{
+	expect_sealed(ATTACH_ACCEL_THREAD);
+}
+
+Test(hv_sandbox, vmm_of_a_kvm_guest_is_sealed, .timeout = 60)
+{
+	if (!test_have_kvm())
+		cr_skip_test("no access to /dev/kvm");
+	expect_sealed(ATTACH_ACCEL_KVM);
+}
