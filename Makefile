@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Ballast. `make check` does all a newcomer needs, packages included.
+# Ballast. `make demo` and `make check` do all a newcomer needs, packages included.
 #
 #	V=1                  show commands
 #	SANITIZE=address,undefined | thread
@@ -34,11 +34,15 @@ FOLDERS  := lib mem swap attach manager hv ctl
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
 
-.PHONY: all check deps format clean
-all: $(OUT)/unit-tests
+.PHONY: all demo check deps format install clean
+all: $(OUT)/ballast
 
 include guest-driver/guest.mk
 include tests/tests.mk
+
+$(OUT)/ballast: $(OBJDIR)/main.o $(OBJ) $(GUEST_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(OBJDIR)/%.o: %.c | deps
 	$(call say,CC,$<)
@@ -51,8 +55,14 @@ $(OBJDIR)/%.o: %.c | deps
 deps:
 	$(Q)./tools/deps.sh
 
+demo: all
+	$(OUT)/ballast run examples/overcommit.ini
+
 format:
 	$(Q)clang-format -i $(wildcard */*.[ch] tests/*/*.[ch] main.c)
+
+install: all
+	install -D -m 0755 $(OUT)/ballast $(DESTDIR)$(PREFIX)/bin/ballast
 
 clean:
 	rm -rf $(BUILD)
