@@ -34,11 +34,12 @@ FOLDERS  := lib mem swap attach manager hv ctl
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
 
-.PHONY: all demo check deps format install clean
+.PHONY: all demo check bench deps format install clean
 all: $(OUT)/ballast
 
 include guest-driver/guest.mk
 include tests/tests.mk
+include bench/bench.mk
 
 $(OUT)/ballast: $(OBJDIR)/main.o $(OBJ) $(GUEST_OBJ)
 	$(call say,LINK,$@)
