@@ -91,10 +91,7 @@ void zclass_add(struct zclass *class, struct zslab *slab, u64 now)
 	slab->age = now;
 	TAILQ_INSERT_TAIL(&class->by_age, slab, by_age);
 	class->slabs++;
-	if (current_has_room(class))
-		set_fill(class, slab, 0);
-	else
-		make_current(class, slab, now);
+	make_current(class, slab, now);
 }
 
 void zclass_remove(struct zclass *class, struct zslab *slab)

@@ -48,7 +48,7 @@ struct zslab *zclass_fullest(struct zclass *class);
 /* The emptiest partial slab, or NULL. */
 struct zslab *zclass_emptiest(struct zclass *class);
 
-/* Adds an empty slab of zarena_take(). */
+/* Adds an empty slab of zarena_take() to a class without room; it is filled next. */
 void zclass_add(struct zclass *class, struct zslab *slab, u64 now);
 
 /* Takes a slab off all lists: with no slot taken, for zarena_put(). */

@@ -123,24 +123,39 @@ static u64 now(const struct zpool *pool)
 	return atomic_load_explicit(&pool->clock, memory_order_relaxed);
 }
 
-/* Returns with the class locked and a slab that has room; or -errno, unlocked. */
+/*
+ * Returns with the class locked and a slab that has room; or -errno, unlocked. A slab is taken with the
+ * class unlocked, and whoever finds then that others have made room gives it back: an empty slab that
+ * nobody stores into is never emptied, and so would never leave the class.
+ */
 static int lock_room(struct zpool *pool, u32 node, u32 class_index, struct zslab **slab)
 {
-	struct zclass *class = &pool->nodes[node].classes[class_index];
-	struct zslab *fresh;
+	struct zpool_node *at = &pool->nodes[node];
+	struct zclass *class = &at->classes[class_index];
+	struct zslab *fresh = NULL;
 	int err;
 
-	pthread_mutex_lock(&class->lock);
-	while (!(*slab = zclass_roomy(class, now(pool)))) {
+	for (;;) {
+		pthread_mutex_lock(&class->lock);
+		*slab = zclass_roomy(class, now(pool));
+		if (*slab && !fresh)
+			return 0;
+		if (!*slab && fresh) {
+			zclass_add(class, fresh, tick(pool));
+			*slab = fresh;
+			return 0;
+		}
 		pthread_mutex_unlock(&class->lock);
-		err = zarena_take(&pool->nodes[node].arena, &fresh);
+		if (fresh) {
+			zarena_put(&at->arena, fresh);
+			fresh = NULL;
+			continue;
+		}
+		err = zarena_take(&at->arena, &fresh);
 		if (err)
 			return err;
 		fresh->class = (u8)class_index;
-		pthread_mutex_lock(&class->lock);
-		zclass_add(class, fresh, tick(pool));
 	}
-	return 0;
 }
 
 int zpool_store(struct zpool *pool, u32 node, const struct encoded *encoded, u64 *payload)

@@ -72,6 +72,50 @@ Test(swap_pool, keeps_to_its_limit_and_recovers)
 	zpool_destroy(pool);
 }
 
+struct grower {
+	struct zpool *pool;
+	pthread_barrier_t *round;
+};
+
+#define GROWERS	    4U
+#define GROW_ROUNDS 2000U
+
+/* Stores a blob at the same moment as the others do, and frees it once all have stored theirs. */
+static void *grow(void *argument)
+{
+	struct grower *grower = argument;
+	u8 data[PAGE_SIZE] = {1};
+	struct encoded blob = blob_of_size(2000, data);
+	u64 payload;
+
+	for (u32 i = 0; i < GROW_ROUNDS; i++) {
+		pthread_barrier_wait(grower->round);
+		cr_assert_eq(zpool_store(grower->pool, 0, &blob, &payload), 0);
+		pthread_barrier_wait(grower->round);
+		zpool_free(grower->pool, payload);
+		if (pthread_barrier_wait(grower->round) == PTHREAD_BARRIER_SERIAL_THREAD)
+			cr_expect_eq(grower->pool->limit.slabs, 0);
+	}
+	return NULL;
+}
+
+Test(swap_pool, threads_that_grow_a_class_at_once_leave_no_empty_slab)
+{
+	struct grower grower;
+	pthread_t threads[GROWERS];
+	pthread_barrier_t round;
+
+	pthread_barrier_init(&round, NULL, GROWERS);
+	grower.round = &round;
+	cr_assert_eq(zpool_create(MiB, 1, NULL, &grower.pool), 0);
+	for (u32 i = 0; i < GROWERS; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, grow, &grower), 0);
+	for (u32 i = 0; i < GROWERS; i++)
+		pthread_join(threads[i], NULL);
+	zpool_destroy(grower.pool);
+	pthread_barrier_destroy(&round);
+}
+
 Test(swap_pool, takes_from_the_budget_and_gives_back)
 {
 	struct budget budget;
