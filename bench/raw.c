@@ -15,22 +15,9 @@
 
 struct raw {
 	int fd;
-	u64 bytes;
 	u8 *buffers; /* RAW_DEPTH of RAW_BLOCK */
 	struct io_uring ring;
 };
-
-static int fill_file(struct raw *raw)
-{
-	const struct raw_job job = {.write = true,
-				    .bytes = RAW_BLOCK,
-				    .depth = 8,
-				    .count = (u32)(raw->bytes / RAW_BLOCK),
-				    .span = raw->bytes};
-	struct raw_result result;
-
-	return raw_run(raw, &job, &result);
-}
 
 int raw_open(const char *path, u64 bytes, struct raw **out)
 {
@@ -39,7 +26,6 @@ int raw_open(const char *path, u64 bytes, struct raw **out)
 
 	if (!raw)
 		return -ENOMEM;
-	raw->bytes = bytes;
 	raw->buffers = aligned_alloc(PAGE_SIZE, RAW_DEPTH * RAW_BLOCK);
 	raw->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
 	if (raw->fd < 0)
@@ -49,8 +35,6 @@ int raw_open(const char *path, u64 bytes, struct raw **out)
 		return -ENOSPC;
 	memset(raw->buffers, 0x5a, RAW_DEPTH * RAW_BLOCK);
 	err = io_uring_queue_init(RAW_DEPTH, &raw->ring, 0);
-	if (!err)
-		err = fill_file(raw);
 	*out = raw;
 	return err;
 }

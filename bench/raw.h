@@ -20,7 +20,7 @@ struct raw_result {
 
 struct raw;
 
-/* A file of `bytes`, written once over, unlinked. Returns 0 or -errno. */
+/* A file of `bytes`, reserved and never written to, unlinked. Returns 0 or -errno. */
 int raw_open(const char *path, u64 bytes, struct raw **raw);
 void raw_close(struct raw *raw);
 

@@ -64,7 +64,7 @@ static int open_swap(struct rig *rig, const struct rig_options *options)
 	struct swap_options swap = {
 		.pool_bytes = options->bytes,
 		.path = options->disk,
-		.file_bytes = FILE_BYTES,
+		.file_bytes = options->disk_bytes ? options->disk_bytes : FILE_BYTES,
 		.memory = memory,
 	};
 	u32 stores = 0;

@@ -22,6 +22,7 @@ struct rig_options {
 	u64 budget;	  /* 0: four times that, no pressure */
 	u32 poll_us;	  /* of the fault handler */
 	const char *disk; /* path of a swap file; NULL: none */
+	u64 disk_bytes;	  /* its size; 0: 1 GiB */
 	bool straight;	  /* evicted pages go to the disk at once, past the pool */
 	bool huge_pages;
 	bool reclaim; /* background reclaim, as a manager has it */
