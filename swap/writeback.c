@@ -14,7 +14,7 @@
 /* Neighbours that are evicted and loaded together. */
 #define GROUP_PAGES 16U
 /* Batches under way: enough to keep the writer's buffers busy. */
-#define MOVERS 4U
+#define MOVERS 6U
 
 /* One call of scan(). */
 struct pass {

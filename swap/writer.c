@@ -11,8 +11,8 @@
 #include "lib/log.h"
 #include "swap/ring.h"
 
-/* 1.5 MiB: one is filled while enough others keep the device busy. */
-#define WRITER_SEGMENTS 6U
+/* 2 MiB: one is filled while enough others keep the device busy. */
+#define WRITER_SEGMENTS 8U
 /* The rest of an extent below which a new segment is better begun in a new one. */
 #define WORTHWHILE (16 * KiB)
 
