@@ -6,6 +6,9 @@
 #include <numa.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "mem/budget.h"
 
@@ -46,6 +49,7 @@ int zarena_create(struct zarena *arena, struct zlimit *limit, int node)
 		numa_tonode_memory(arena->base, arena->count * SLAB_BYTES, node);
 	if (limit->budget)
 		budget_charge(limit->budget, metadata_bytes(arena));
+	arena->self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	pthread_mutex_init(&arena->lock, NULL);
 	return 0;
 }
@@ -63,6 +67,8 @@ void zarena_destroy(struct zarena *arena)
 		budget_give(budget, metadata_bytes(arena) + in_use * SLAB_BYTES);
 	atomic_fetch_sub(&arena->limit->slabs, in_use);
 	munmap(arena->slabs, metadata_bytes(arena));
+	if (arena->self >= 0)
+		close(arena->self);
 	pthread_mutex_destroy(&arena->lock);
 }
 
@@ -78,11 +84,11 @@ static bool limit_take(struct zlimit *limit)
 	return false;
 }
 
-static void limit_give(struct zlimit *limit)
+static void limit_give(struct zlimit *limit, u64 slabs)
 {
 	if (limit->budget)
-		budget_give(limit->budget, SLAB_BYTES);
-	atomic_fetch_sub(&limit->slabs, 1);
+		budget_give(limit->budget, slabs * SLAB_BYTES);
+	atomic_fetch_sub(&limit->slabs, slabs);
 }
 
 /* Never fails: no arena can run out of slabs before the limit, which they share, is reached. */
@@ -100,13 +106,6 @@ static struct zslab *pop(struct zarena *arena)
 	return slab;
 }
 
-static void push(struct zarena *arena, struct zslab *slab)
-{
-	pthread_mutex_lock(&arena->lock);
-	TAILQ_INSERT_HEAD(&arena->free, slab, by_fill);
-	pthread_mutex_unlock(&arena->lock);
-}
-
 static struct zslab *pop_ready(struct zarena *arena)
 {
 	struct zslab *slab;
@@ -121,25 +120,66 @@ static struct zslab *pop_ready(struct zarena *arena)
 	return slab;
 }
 
-static bool push_ready(struct zarena *arena, struct zslab *slab)
+static bool nearly_full(const struct zlimit *limit)
 {
-	bool room;
-
-	pthread_mutex_lock(&arena->lock);
-	room = arena->ready_count < SLAB_READY_MAX;
-	if (room) {
-		TAILQ_INSERT_HEAD(&arena->ready, slab, by_fill);
-		arena->ready_count++;
-	}
-	pthread_mutex_unlock(&arena->lock);
-	return room;
+	return atomic_load(&limit->slabs) >= limit->max_slabs - limit->max_slabs / 8;
 }
 
-static void give_back(struct zarena *arena, struct zslab *slab)
+static u64 ready_max(const struct zlimit *limit)
 {
-	madvise(zarena_memory(arena, slab), SLAB_BYTES, MADV_DONTNEED);
-	push(arena, slab);
-	limit_give(arena->limit);
+	if (nearly_full(limit))
+		return MIN(SLAB_READY_MAX, limit->max_slabs / 8);
+	return MIN(SLAB_BATCH - 1, atomic_load(&limit->slabs) / 16);
+}
+
+static void push_ready(struct zarena *arena, struct zslab *slab)
+{
+	pthread_mutex_lock(&arena->lock);
+	TAILQ_INSERT_HEAD(&arena->ready, slab, by_fill);
+	arena->ready_count++;
+	pthread_mutex_unlock(&arena->lock);
+}
+
+/* If the ready slabs are too many, a batch of them. */
+static u32 pop_batch(struct zarena *arena, struct zslab **batch)
+{
+	u32 count = 0;
+
+	pthread_mutex_lock(&arena->lock);
+	if (arena->ready_count > ready_max(arena->limit))
+		count = MIN(arena->ready_count, SLAB_BATCH);
+	arena->ready_count -= count;
+	for (u32 i = 0; i < count; i++) {
+		batch[i] = TAILQ_LAST(&arena->ready, zslab_list);
+		TAILQ_REMOVE(&arena->ready, batch[i], by_fill);
+	}
+	pthread_mutex_unlock(&arena->lock);
+	return count;
+}
+
+/* A batch by one call, where the kernel lets a process advise itself so (Linux 6.13): other processors
+ * are told of it once, not slab by slab. */
+static void drop_memory(struct zarena *arena, struct zslab *const *batch, u32 count)
+{
+	struct iovec ranges[SLAB_BATCH];
+
+	for (u32 i = 0; i < count; i++)
+		ranges[i] = (struct iovec){zarena_memory(arena, batch[i]), SLAB_BYTES};
+	if (count > 1 && syscall(SYS_process_madvise, arena->self, ranges, count, MADV_DONTNEED,
+				 0) == (long)(count * SLAB_BYTES))
+		return;
+	for (u32 i = 0; i < count; i++)
+		madvise(ranges[i].iov_base, SLAB_BYTES, MADV_DONTNEED);
+}
+
+static void give_back(struct zarena *arena, struct zslab *const *batch, u32 count)
+{
+	drop_memory(arena, batch, count);
+	pthread_mutex_lock(&arena->lock);
+	for (u32 i = 0; i < count; i++)
+		TAILQ_INSERT_HEAD(&arena->free, batch[i], by_fill);
+	pthread_mutex_unlock(&arena->lock);
+	limit_give(arena->limit, count);
 }
 
 /* A slab that was not ready: an empty one, and memory for it. */
@@ -152,7 +192,7 @@ static int take_fresh(struct zarena *arena, struct zslab **slab)
 	 * 5.14, which populates on touch. */
 	if (madvise(zarena_memory(arena, *slab), SLAB_BYTES, MADV_POPULATE_WRITE) &&
 	    errno != EINVAL) {
-		give_back(arena, *slab);
+		give_back(arena, slab, 1);
 		return -ENOMEM;
 	}
 	return 0;
@@ -172,16 +212,13 @@ int zarena_take(struct zarena *arena, struct zslab **slab)
 	return 0;
 }
 
-static bool nearly_full(const struct zlimit *limit)
-{
-	return atomic_load(&limit->slabs) >= limit->max_slabs - limit->max_slabs / 8;
-}
-
 void zarena_put(struct zarena *arena, struct zslab *slab)
 {
-	if (!nearly_full(arena->limit) || !push_ready(arena, slab))
-		give_back(arena, slab);
-	/* Looked at after the push: whoever gave back meanwhile may have found nothing to take along. */
-	while (!nearly_full(arena->limit) && (slab = pop_ready(arena)))
-		give_back(arena, slab);
+	struct zslab *batch[SLAB_BATCH];
+	u32 count;
+
+	push_ready(arena, slab);
+	/* Until nothing is left over: by what was given back the bound falls, also for what others kept. */
+	while ((count = pop_batch(arena, batch)))
+		give_back(arena, batch, count);
 }

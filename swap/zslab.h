@@ -13,11 +13,14 @@
 
 #include "lib/types.h"
 
-#define SLAB_BYTES     (64 * KiB)
-/* Empty slabs that an arena keeps with their memory while the pool is nearly full: write-back then
- * empties slabs as eviction fills others, and giving 16 pages back only to have them zeroed again is
- * a fifth of its work. */
-#define SLAB_READY_MAX 16U
+#define SLAB_BYTES (64 * KiB)
+/* Empty slabs that an arena keeps with their memory while the pool is nearly full, as many as
+ * write-back makes room by at a time: it then empties slabs as eviction fills others, and giving 16
+ * pages back only to have them zeroed again is a third of its work. */
+#define SLAB_READY_MAX 64U
+/* With room in the pool slabs go back in batches of so many; no more than a sixteenth of the pool is
+ * kept for it. */
+#define SLAB_BATCH     16U
 #define SLAB_MAX_SLOTS 512U
 
 struct budget;
@@ -50,6 +53,7 @@ struct zarena {
 	struct zslab_list free;
 	struct zslab_list ready; /* empty, with memory, and counted */
 	u32 ready_count;
+	int self;	      /* pidfd of this process */
 	pthread_mutex_t lock; /* fresh and the lists; innermost */
 };
 
@@ -63,7 +67,8 @@ void zarena_destroy(struct zarena *arena);
  * hold no lock. */
 int zarena_take(struct zarena *arena, struct zslab **slab);
 
-/* Gives the memory of a slab back to kernel and budget, or keeps it for the next take. */
+/* Gives the memory of a slab back to kernel and budget, or keeps it for the next take or until there is a
+ * batch to give back. */
 void zarena_put(struct zarena *arena, struct zslab *slab);
 
 static inline u8 *zarena_memory(const struct zarena *arena, const struct zslab *slab)
