@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench/cases.h"
 #include "bench/content.h"
@@ -31,6 +32,14 @@
 #define READ_DEPTH  32U
 #define READS	    8192U
 #define GROUP_BYTES (40 * KiB) /* sixteen blobs */
+
+static u64 process_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (u64)now.tv_sec * NSEC_PER_SEC + (u64)now.tv_nsec;
+}
 
 /* Empties the pool into the swap file. Returns MiB/s, and the bytes written. */
 static double write_pool(struct rig *rig, u64 *bytes)
@@ -57,20 +66,27 @@ static int measure_write(struct bench *bench, struct rig *rig, struct raw *raw, 
 		.write = true, .bytes = WRITE_BYTES, .depth = WRITE_DEPTH, .span = DISK_BYTES};
 	struct raw_result result;
 	double ours, theirs;
-	u64 bytes;
+	u64 bytes, cpu = process_cpu_ns(), raw_cpu;
 	int err;
 
 	ours = write_pool(rig, &bytes);
+	cpu = process_cpu_ns() - cpu;
 	if (!bytes)
 		return bench_fail(bench, -EIO, "nothing was written back");
 	job.count = (u32)(bytes / WRITE_BYTES);
+	raw_cpu = process_cpu_ns();
 	err = raw_run(raw, &job, &result);
+	raw_cpu = process_cpu_ns() - raw_cpu;
 	if (err)
 		return err;
 	theirs = (double)job.count * WRITE_BYTES / result.seconds / MiB;
 	bench_put(bench, ours, -1, "MiB/s", "disk.%s", name);
 	bench_put(bench, theirs, -1, "MiB/s", "disk.%s.raw", name);
 	bench_put(bench, ours / theirs, -1, "x", "disk.%s.ratio", name);
+	bench_put(bench, (double)cpu / 1e3 / ((double)bytes / MiB), -1, "us/MiB", "disk.%s.cpu",
+		  name);
+	bench_put(bench, (double)raw_cpu / 1e3 / ((double)bytes / MiB), -1, "us/MiB",
+		  "disk.%s.raw.cpu", name);
 	return 0;
 }
 

@@ -26,7 +26,7 @@
 #define WARM_UP	      4000U
 #define HOST_FAULT_US 2.0 /* what takes less was no fault */
 #define KVM_FAULT_US  8.0
-#define KILLS_MAX     6U
+#define KILLS_MAX     24U
 #define HOST_SLACK    (4 * MiB)	 /* what the kernel charges besides: page tables */
 #define KVM_SLACK     (16 * MiB) /* ... and the virtual machine with its shadow of them */
 
