@@ -13,7 +13,7 @@
 
 #define SCANNED 8U /* regions */
 
-enum kind { KIND_ZERO, KIND_SAME, KIND_DATA };
+enum kind { KIND_ZERO, KIND_SAME, KIND_SAME_CACHED, KIND_DATA };
 
 static int compare(const void *a, const void *b)
 {
@@ -26,22 +26,32 @@ static void fill(struct rig *rig, const struct content *content, enum kind kind)
 {
 	if (kind == KIND_DATA)
 		content_fill(content, rig->ram.base, REGION_PAGES, rig->pages);
-	else if (kind == KIND_SAME)
+	else if (kind == KIND_SAME || kind == KIND_SAME_CACHED)
 		content_fill_same(rig->ram.base, REGION_PAGES, rig->pages);
 	else /* reading brings a zero page, or a whole region of them */
 		for (u64 i = REGION_PAGES; i < rig->pages; i++)
 			(void)*(volatile u8 *)(rig->ram.base + i * PAGE_SIZE);
 }
 
-/* What it takes only to see that a region is same-filled, when it is in no cache: the floor. */
-static double scan_us(const struct rig *rig)
+static u32 scan(const struct rig *rig, u64 region)
 {
-	const u8 *page = rig->ram.base + REGION_SIZE;
-	volatile u32 same = 0;
+	const u8 *page = rig->ram.base + region * REGION_SIZE;
+	u32 same = 0;
+
+	for (u64 i = 0; i < REGION_PAGES; i++)
+		same += content_same_filled(page + i * PAGE_SIZE);
+	return same;
+}
+
+/* What it takes only to see that a region is same-filled: when it is in no cache, the floor; and when
+ * it is (one region, again and again). */
+static double scan_us(const struct rig *rig, bool cached)
+{
+	volatile u32 same = cached ? scan(rig, 1) : 0;
 	u64 began = clock_now_ns();
 
-	for (u64 i = 0; i < SCANNED * REGION_PAGES; i++)
-		same += content_same_filled(page + i * PAGE_SIZE);
+	for (u64 i = 0; i < SCANNED; i++)
+		same += scan(rig, cached ? 1 : 1 + i);
 	return (double)(clock_now_ns() - began) / 1000 / SCANNED;
 }
 
@@ -73,13 +83,17 @@ static int measure_regions(struct bench *bench, const struct content *content, e
 		return err;
 	fill(&rig, content, kind);
 	if (kind == KIND_SAME) {
-		bench_put(bench, scan_us(&rig), -1, "us", "evict.region.%s.scan", name);
+		bench_put(bench, scan_us(&rig, false), -1, "us", "evict.region.%s.scan", name);
+		bench_put(bench, scan_us(&rig, true), -1, "us", "evict.region.%s.scan.cached",
+			  name);
 		bench_put(bench, read_us(&rig), -1, "us", "evict.region.%s.read", name);
 	}
 	cpu = plain_cpu_us();
 	for (u64 i = 1; i < REGIONS; i++) {
+		volatile u32 cached = kind == KIND_SAME_CACHED ? scan(&rig, i) : 0;
 		u64 began = clock_now_ns();
 
+		(void)cached;
 		gone += rig_evict(&rig, i, i + 1, UINT32_MAX);
 		us[count++] = (double)(clock_now_ns() - began) / 1000;
 	}
@@ -122,6 +136,8 @@ int evict_round(struct bench *bench)
 
 	if (!err)
 		err = measure_regions(bench, &content, KIND_SAME, "same-filled");
+	if (!err)
+		err = measure_regions(bench, &content, KIND_SAME_CACHED, "same-filled.cached");
 	if (!err)
 		err = measure_regions(bench, &content, KIND_ZERO, "zero");
 	if (!err)
