@@ -119,6 +119,7 @@ static void print_config_page(void)
 	       "`count` guests alike. What is not understood is an error. docs/config.md tells more.\n");
 	print_keys("[host]", &config_host_keys);
 	print_keys("[guest NAME]", &config_guest_keys);
+	print_keys("[ksm]", &config_ksm_keys);
 }
 
 static enum cli_status help_main(int argc, char **argv)

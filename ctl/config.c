@@ -37,7 +37,7 @@ struct reader {
 	char *base;
 	u32 section_line;
 	u64 seen; /* a bit per key of the table */
-	bool host_seen;
+	bool host_seen, ksm_seen;
 	struct guest_section guest;
 };
 
@@ -166,6 +166,16 @@ static int begin_host(struct reader *reader)
 	return 0;
 }
 
+static int begin_ksm(struct reader *reader)
+{
+	if (reader->ksm_seen)
+		return fail(reader, reader->line, "a second [ksm]: put all its keys into one");
+	reader->ksm_seen = true;
+	reader->keys = &config_ksm_keys;
+	reader->base = (char *)reader->config;
+	return 0;
+}
+
 static int begin_guest(struct reader *reader, const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -194,11 +204,14 @@ static int begin_section(struct reader *reader, const char *header)
 	reader->keys = NULL;
 	if (strcmp(header, "host") == 0)
 		ret = begin_host(reader);
+	else if (strcmp(header, "ksm") == 0)
+		ret = begin_ksm(reader);
 	else if (strncmp(header, "guest", 5) == 0 && isblank((unsigned char)header[5]))
 		ret = begin_guest(reader, header + 5 + strspn(header + 5, " \t"));
 	else
 		ret = fail(reader, reader->line,
-			   "unknown section [%s]: there are [host] and [guest NAME]", header);
+			   "unknown section [%s]: there are [host], [guest NAME] and [ksm]",
+			   header);
 	return ret;
 }
 
@@ -240,6 +253,11 @@ static char *next_line(char *buffer, int size, void *stream)
 	return buffer;
 }
 
+static const char *section_name(const struct config_keys *keys)
+{
+	return keys == &config_host_keys ? "host" : keys == &config_ksm_keys ? "ksm" : "guest";
+}
+
 static int unknown_key(struct reader *reader, const char *name)
 {
 	char known[512] = "";
@@ -249,7 +267,7 @@ static int unknown_key(struct reader *reader, const char *name)
 		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "",
 				       reader->keys->keys[i].name);
 	return fail(reader, reader->line, "unknown key `%s' in [%s]: there are %s", name,
-		    reader->keys == &config_host_keys ? "host" : "guest", known);
+		    section_name(reader->keys), known);
 }
 
 static int set_key(struct reader *reader, const char *name, const char *value)

@@ -81,11 +81,21 @@ static const struct config_key guest_keys[] = {
 	{ .name = "count", FIELD(COUNT, struct guest_section, count), .min = 1, .max = 1024,
 	  .preset = "1",
 	  .help = "that many guests alike: NAME-0, NAME-1, ... with seed, seed + 1, ..." },
+	{ .name = "salt", TEXT(struct guest_section, guest.salt), .preset = "",
+	  .help = "guests of the same salt may share content; see salting in [ksm]" },
+};
+
+static const struct config_key ksm_keys[] = {
+	{ .name = "salting", FIELD(COUNT, struct host_config, salting), .max = SALTING_ALL,
+	  .preset = "2",
+	  .help = "who shares content: 0: all guests; 1: guests of the same `salt`, and those "
+		  "without one; 2: guests of the same `salt` alone" },
 };
 /* clang-format on */
 
 const struct config_keys config_host_keys = {host_keys, ARRAY_SIZE(host_keys)};
 const struct config_keys config_guest_keys = {guest_keys, ARRAY_SIZE(guest_keys)};
+const struct config_keys config_ksm_keys = {ksm_keys, ARRAY_SIZE(ksm_keys)};
 
 static const char *const accel_names[] = {
 	[ATTACH_ACCEL_AUTO] = "auto",

@@ -46,6 +46,7 @@ struct config_keys {
 
 extern const struct config_keys config_host_keys;  /* offsets into struct host_config */
 extern const struct config_keys config_guest_keys; /* offsets into struct guest_section */
+extern const struct config_keys config_ksm_keys;   /* [ksm]: offsets into struct host_config */
 
 /* The index of the key of that name, or -ENOENT. */
 int config_key_find(const struct config_keys *keys, const char *name);

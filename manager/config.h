@@ -22,6 +22,14 @@ struct guest_config {
 	char workload[ATTACH_NAME_MAX];
 	char args[ATTACH_TEXT_MAX];
 	char data[CONFIG_PATH_MAX]; /* file or folder; "" none */
+	char salt[ATTACH_NAME_MAX]; /* guests of the same salt may share content; "" none */
+};
+
+/* Who may share the content of a page with whom; the numbers are ESXi's (Mem.ShareForceSalting). */
+enum host_salting {
+	SALTING_NONE, /* every guest with every other, whatever its salt */
+	SALTING_SOME, /* guests of the same salt; those without one among themselves */
+	SALTING_ALL,  /* guests of the same salt; one without shares with nobody */
 };
 
 struct host_config {
@@ -38,6 +46,7 @@ struct host_config {
 	u32 sample_ms;       /* time between two looks at which memory is idle */
 	u32 accel;           /* enum attach_accel */
 	u64 data_bytes;      /* at most that much of each guest's data is loaded */
+	u32 salting;         /* enum host_salting */
 	u32 run_seconds;     /* stop the guests gracefully after that; 0: when they end */
 	u32 guest_count;
 	struct guest_config *guests;
@@ -46,5 +55,9 @@ struct host_config {
 /* The values every key has when nothing is said. */
 void host_config_defaults(struct host_config *config);
 void guest_config_defaults(struct guest_config *config);
+
+/* The sharing domain of a guest of this configuration, for space_options.salt: two guests have the
+ * same number if and only if they may share. `guest` is one of config->guests. */
+u32 host_config_salt(const struct host_config *config, const struct guest_config *guest);
 
 #endif

@@ -271,6 +271,7 @@ static int begin_space(struct guest *guest, const struct attach_memory *memory, 
 		.bytes = config->memory_bytes,
 		.node = (u32)MAX(config->node, 0),
 		.bind = config->node >= 0,
+		.salt = host_config_salt(guest->host->config, config),
 		.removes = guest->hello_flags & ATTACH_HELLO_REMOVES,
 		.mappings = memory->count,
 	};

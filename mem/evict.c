@@ -87,6 +87,7 @@ static int store(struct eviction *ev, u32 place, const u8 *page)
 		.owner = {ev->space->id, (u32)(ev->first + place)},
 		.plain = page,
 		.node = ev->space->options.node,
+		.salt = ev->space->options.salt,
 	};
 	int result = -E2BIG;
 

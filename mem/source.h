@@ -20,6 +20,7 @@ struct page_store {
 	struct page_owner owner;
 	const void *plain; /* 4096 bytes, stable during the call */
 	u32 node;	   /* NUMA node of the guest */
+	u32 salt;	   /* its sharing domain: space_options.salt */
 	u64 payload;	   /* out: for the descriptor */
 };
 

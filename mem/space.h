@@ -57,6 +57,7 @@ struct space_options {
 	int pidfd;   /* of the VMM, or -1: regions are not collapsed; closed too */
 	u64 bytes;   /* of the RAM file; a multiple of the region size */
 	u32 node;    /* NUMA node pages should come from */
+	u32 salt;    /* its sharing domain: its pages share content only with spaces of the same */
 	bool bind;   /* ... and shall be bound to */
 	bool removes; /* the VMM drops memory of its own accord: UFFD_EVENT_REMOVE; no WHOLE regions */
 	u32 mappings;
@@ -79,7 +80,7 @@ struct space {
 	struct page_table table;
 	u64 region_count;
 	struct region *regions;
-	u8 *alias; /* the RAM file mapped here, with huge pages allowed */
+	u8 *alias;		    /* the RAM file mapped here, with huge pages allowed */
 	struct readahead readahead; /* of the handler thread alone */
 	/* Of a VMM that drops memory: held while a REMOVE event is read and noted, and while a load
 	 * that ends in another thread puts its pages into the guest. Before region locks. */

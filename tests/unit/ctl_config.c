@@ -46,7 +46,7 @@ Test(ctl_config, every_key_arrives)
 			  "fault-poll-us = 20\nsample-ms = 500\ndata-size = 8M\nfor = 2m\n"
 			  "\n# another\n[guest db-1]\n  memory = 64M\n\tvcpus: 2\n"
 			  "workload = kv\nworkload-args = mix=B fill=80%\ndata = /usr/bin\n"
-			  "node = 1\nseed = 42\n"),
+			  "node = 1\nseed = 42\nsalt = tenant 7\n[ksm]\nsalting = 1\n"),
 		0, "%s", error);
 	cr_expect_str_eq(config.name, "rack7");
 	cr_expect_eq(config.memory_bytes, 1536 * MiB);
@@ -57,6 +57,8 @@ Test(ctl_config, every_key_arrives)
 	cr_expect_eq(config.acceleration, 3);
 	cr_expect_eq(config.accel, ATTACH_ACCEL_THREAD);
 	cr_expect_eq(config.fault_poll_us, 20);
+	cr_expect_eq(config.salting, SALTING_SOME);
+	cr_expect_str_eq(config.guests[0].salt, "tenant 7");
 	cr_expect_eq(config.sample_ms, 500);
 	cr_expect_eq(config.data_bytes, 8 * MiB);
 	cr_expect_eq(config.run_seconds, 120);
@@ -197,6 +199,39 @@ static void presets_hold(const struct config_keys *keys, const char *defaults, c
 	}
 }
 
+/* Which of the guests a, b (salt x), c (salt x), d (salt y) and e share a domain. */
+static void domains_are(const char *salting, const char *expected)
+{
+	char text[512], domains[8] = "";
+
+	snprintf(text, sizeof(text),
+		 HOST_LINE "[guest a]\nmemory = 8M\n[guest b]\nmemory = 8M\nsalt = x\n"
+			   "[guest c]\nmemory = 8M\nsalt = x\n[guest d]\nmemory = 8M\nsalt = y\n"
+			   "[guest e]\nmemory = 8M\n[ksm]\n%s",
+		 salting);
+	cr_assert_eq(read_text(text), 0, "%s", error);
+	for (u32 i = 0; i < config.guest_count; i++) {
+		u32 first = 0;
+
+		while (host_config_salt(&config, &config.guests[first]) !=
+		       host_config_salt(&config, &config.guests[i]))
+			first++;
+		domains[i] = config.guests[first].name[0];
+	}
+	cr_expect_str_eq(domains, expected, "%s", salting);
+	config_free(&config);
+}
+
+Test(ctl_config, salting_makes_sharing_domains)
+{
+	domains_are("", "abbde");
+	domains_are("salting = 0\n", "aaaaa");
+	domains_are("salting = 1\n", "abbda");
+	domains_are("salting = 2\n", "abbde");
+	refused(HOST_LINE "[ksm]\nsalting = 3\n", 4, "from 0 to 2");
+	refused(HOST_LINE "[ksm]\n[ksm]\n", 4, "a second [ksm]");
+}
+
 Test(ctl_config, documented_defaults_are_the_defaults)
 {
 	static struct host_config host, host_copy;
@@ -209,6 +244,7 @@ Test(ctl_config, documented_defaults_are_the_defaults)
 	guest.count = 1;
 	memcpy(&guest_copy, &guest, sizeof(guest));
 	presets_hold(&config_guest_keys, (char *)&guest, (char *)&guest_copy, sizeof(guest));
+	presets_hold(&config_ksm_keys, (char *)&host, (char *)&host_copy, sizeof(host));
 }
 
 static void all_documented(const struct config_keys *keys, const char *text)
@@ -232,4 +268,5 @@ Test(ctl_config, the_manual_names_every_key)
 	fclose(manual);
 	all_documented(&config_host_keys, text);
 	all_documented(&config_guest_keys, text);
+	all_documented(&config_ksm_keys, text);
 }
