@@ -8,49 +8,65 @@
 
 #include "swap/codec.h"
 
-struct last_encoded {
-	u64 hash; /* of the plain page */
+/* The last page of this thread that did not fit, told by its hash. Only that verdict is kept, never the
+ * bytes: taken for another page of the same hash, all it costs is compression. */
+struct last_poor {
+	u64 hash;
 	u32 acceleration, max_bytes;
-	u32 size; /* 0: does not fit max_bytes */
 	bool valid;
-	u8 data[PAGE_SIZE];
 };
 
-static _Thread_local struct last_encoded last;
+static _Thread_local struct last_poor poor;
+static _Thread_local u8 packed[PAGE_SIZE];
 
-static u32 fold(u64 hash)
+u64 blob_hash(const void *plain)
+{
+	return XXH3_64bits(plain, PAGE_SIZE);
+}
+
+u32 blob_fold(u64 hash)
 {
 	return (u32)(hash ^ hash >> 32);
 }
 
-static bool is_last(u64 hash, u32 acceleration, u32 max_bytes)
+static bool is_poor(u64 hash, u32 acceleration, u32 max_bytes)
 {
-	return last.valid && last.hash == hash && last.acceleration == acceleration &&
-	       last.max_bytes == max_bytes;
+	return poor.valid && poor.hash == hash && poor.acceleration == acceleration &&
+	       poor.max_bytes == max_bytes;
+}
+
+/* Returns the bytes in `packed`; 0: the page does not fit. */
+static u32 pack(const void *plain, u64 hash, u32 acceleration, u32 max_bytes)
+{
+	u32 size;
+
+	if (is_poor(hash, acceleration, max_bytes))
+		return 0;
+	size = codec_find(CODEC_LZ4)->compress(plain, packed, MIN(max_bytes, PAGE_SIZE - 1),
+					       acceleration);
+	if (!size)
+		poor = (struct last_poor){hash, acceleration, max_bytes, true};
+	return size;
+}
+
+void blob_encode_hashed(const struct page_owner *owner, const void *plain, u64 hash,
+			u32 acceleration, u32 max_bytes, struct encoded *encoded)
+{
+	u32 size = pack(plain, hash, acceleration, max_bytes);
+
+	encoded->header = (struct blob){
+		.owner = *owner,
+		.hash = blob_fold(hash),
+		.size = size ? size : PAGE_SIZE,
+		.codec = size ? CODEC_LZ4 : CODEC_RAW,
+	};
+	encoded->data = size ? packed : plain;
 }
 
 void blob_encode(const struct page_owner *owner, const void *plain, u32 acceleration, u32 max_bytes,
 		 struct encoded *encoded)
 {
-	u64 hash = XXH3_64bits(plain, PAGE_SIZE);
-	bool packed;
-
-	if (!is_last(hash, acceleration, max_bytes)) {
-		last.hash = hash;
-		last.acceleration = acceleration;
-		last.max_bytes = max_bytes;
-		last.size = codec_find(CODEC_LZ4)->compress(
-			plain, last.data, MIN(max_bytes, PAGE_SIZE - 1), acceleration);
-		last.valid = true;
-	}
-	packed = last.size > 0;
-	encoded->header = (struct blob){
-		.owner = *owner,
-		.hash = fold(hash),
-		.size = packed ? last.size : PAGE_SIZE,
-		.codec = packed ? CODEC_LZ4 : CODEC_RAW,
-	};
-	encoded->data = packed ? last.data : plain;
+	blob_encode_hashed(owner, plain, blob_hash(plain), acceleration, max_bytes, encoded);
 }
 
 void blob_copy(void *to, const struct encoded *encoded)
@@ -68,5 +84,5 @@ int blob_decode(const struct blob *blob, u64 room, void *plain)
 	codec = codec_find(blob->codec);
 	if (!codec || codec->decompress(blob_data(blob), blob->size, plain))
 		return -EBADMSG;
-	return fold(XXH3_64bits(plain, PAGE_SIZE)) == blob->hash ? 0 : -EBADMSG;
+	return blob_fold(blob_hash(plain)) == blob->hash ? 0 : -EBADMSG;
 }

@@ -35,15 +35,23 @@ struct encoded {
 	const void *data;
 };
 
+/* The hash of a plain page: XXH3, 64 bits; and the half of it that a header has room for. */
+u64 blob_hash(const void *plain);
+u32 blob_fold(u64 hash);
+
 /*
  * Encodes a page, in at most max_bytes of data, or raw if it takes more. encoded->data points to the
  * page or to a buffer of this thread, good until its next call.
  *
- * A page that the pool turned away is encoded again by the disk source right after: the last result
- * is kept per thread and found by the 64-bit hash of the content.
+ * A page that the pool turned away is encoded again by the disk source right after: that it did not
+ * fit is remembered per thread, by the hash of the content.
  */
 void blob_encode(const struct page_owner *owner, const void *plain, u32 acceleration, u32 max_bytes,
 		 struct encoded *encoded);
+
+/* The same for who has blob_hash(plain) already. */
+void blob_encode_hashed(const struct page_owner *owner, const void *plain, u64 hash,
+			u32 acceleration, u32 max_bytes, struct encoded *encoded);
 
 /* Writes the blob to `to`, which has room for blob_bytes(&encoded->header). */
 void blob_copy(void *to, const struct encoded *encoded);
