@@ -90,6 +90,9 @@ static const struct config_key ksm_keys[] = {
 	  .preset = "2",
 	  .help = "who shares content: 0: all guests; 1: guests of the same `salt`, and those "
 		  "without one; 2: guests of the same `salt` alone" },
+	{ .name = "share-before-swap", FIELD(YES_NO, struct host_config, share_before_swap),
+	  .preset = "yes",
+	  .help = "a page whose content is in the pool already is not compressed and stored again" },
 };
 /* clang-format on */
 

@@ -96,6 +96,13 @@ static void write_swap(struct json *json, const struct outcome *outcome)
 	json_number(json, "reject_compress_poor", host->reject_compress_poor);
 	json_number(json, "pool_limit_hit", host->pool_limit_hit);
 	json_number(json, "swap_full", host->swap_full);
+	json_number(json, "dedup_hits", host->dedup_hits);
+	json_number(json, "hash_collisions", host->dedup_collisions);
+	json_number(json, "shared_blobs", host->shared_blobs);
+	json_number(json, "shared_pages", host->shared_blob_pages);
+	json_number(json, "shared_disk_pages", host->shared_disk_pages);
+	json_number(json, "shared_saved_bytes", host->shared_saved_bytes);
+	json_number(json, "shared_peak_saved_bytes", host->shared_peak_saved_bytes);
 	json_close(json);
 }
 

@@ -136,6 +136,10 @@ static void write_host(FILE *out, const struct outcome *outcome)
 		format_size(host->compressed_in_bytes).text,
 		format_size(host->compressed_out_bytes).text, outcome_ratio(outcome),
 		format_count(host->stored_pages).text, format_count(host->same_filled_pages).text);
+	if (host->dedup_hits)
+		fprintf(out, "duplicates   %s pages were stored already; %s saved at the most\n",
+			format_count(host->dedup_hits).text,
+			format_size(host->shared_peak_saved_bytes).text);
 	fprintf(out, "swap file    %s written, %s read, %" PRIu64 " I/O errors\n",
 		format_size(host->written_bytes).text, format_size(host->read_bytes).text,
 		host->io_errors);

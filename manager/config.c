@@ -18,6 +18,7 @@ void host_config_defaults(struct host_config *config)
 		.accel = ATTACH_ACCEL_AUTO,
 		.data_bytes = 32 * MiB,
 		.salting = SALTING_ALL,
+		.share_before_swap = true,
 	};
 }
 

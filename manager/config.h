@@ -48,6 +48,7 @@ struct host_config {
 	u64 data_bytes;      /* at most that much of each guest's data is loaded */
 	u32 salting;         /* enum host_salting */
 	u32 run_seconds;     /* stop the guests gracefully after that; 0: when they end */
+	bool share_before_swap; /* one stored blob for evicted pages of the same content */
 	u32 guest_count;
 	struct guest_config *guests;
 };

@@ -109,6 +109,7 @@ static int open_swap(struct manager *manager)
 		.file_bytes = config->swap_bytes,
 		.keep = config->swap_keep,
 		.acceleration = config->acceleration,
+		.share_before_swap = config->share_before_swap,
 	};
 
 	return swap_create(&options, &manager->swap);
@@ -275,6 +276,13 @@ static void snapshot_swap(struct manager *manager, struct host_snapshot *snapsho
 	snapshot->reject_compress_poor = stats.reject_compress_poor;
 	snapshot->pool_limit_hit = stats.pool_limit_hit;
 	snapshot->swap_full = stats.swap_full;
+	snapshot->dedup_hits = stats.dedup_hits;
+	snapshot->dedup_collisions = stats.hash_collisions;
+	snapshot->shared_blobs = stats.shared_blobs;
+	snapshot->shared_blob_pages = stats.shared_pages;
+	snapshot->shared_disk_pages = stats.shared_disk_pages;
+	snapshot->shared_saved_bytes = stats.shared_saved_bytes;
+	snapshot->shared_peak_saved_bytes = stats.shared_peak_saved_bytes;
 }
 
 void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapshot)

@@ -59,6 +59,11 @@ struct host_snapshot {
 	u64 evict_cancelled; /* evictions given up because the guest touched the page */
 	u64 direct_reclaims; /* faults that had to reclaim for themselves */
 	u32 guest_count, guests_running;
+	/* Blobs that several pages refer to: totals, and now. Saved: what they would take once more for
+	 * each page but one. */
+	u64 dedup_hits, dedup_collisions;
+	u64 shared_blobs, shared_blob_pages, shared_disk_pages;
+	u64 shared_saved_bytes, shared_peak_saved_bytes;
 };
 
 /*

@@ -28,4 +28,10 @@ bool relocate_end(struct memory *memory, struct page_owner owner, struct page_wo
  * neighbours to take along; PAGE_ZERO when there is no such page. Lock-free, so a hint only. */
 struct page_word relocate_peek(struct memory *memory, struct page_owner owner);
 
+/* The same for any page, of a space that may be gone. */
+struct page_word relocate_look(struct memory *memory, struct page_owner owner);
+
+/* The sharing domain of a page held by relocate_begin(). */
+u32 relocate_salt(const struct memory *memory, struct page_owner owner);
+
 #endif

@@ -304,3 +304,20 @@ struct page_word relocate_peek(struct memory *memory, struct page_owner owner)
 		return page_word(PAGE_ZERO, 0);
 	return page_table_read(&space->table, owner.index);
 }
+
+struct page_word relocate_look(struct memory *memory, struct page_owner owner)
+{
+	struct space *space = memory_get_space(memory, owner.space);
+	struct page_word word = page_word(PAGE_ZERO, 0);
+
+	if (!space)
+		return word;
+	word = relocate_peek(memory, owner);
+	space_put(space);
+	return word;
+}
+
+u32 relocate_salt(const struct memory *memory, struct page_owner owner)
+{
+	return memory->slots[owner.space].space->options.salt;
+}

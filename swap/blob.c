@@ -75,14 +75,29 @@ void blob_copy(void *to, const struct encoded *encoded)
 	memcpy((u8 *)to + sizeof(encoded->header), encoded->data, encoded->header.size);
 }
 
-int blob_decode(const struct blob *blob, u64 room, void *plain)
+/* Without the check of its hash. */
+static int unpack(const struct blob *blob, u64 room, void *plain)
 {
 	const struct codec *codec;
 
 	if (room < sizeof(*blob) || room < blob_bytes(blob))
 		return -EBADMSG;
 	codec = codec_find(blob->codec);
-	if (!codec || codec->decompress(blob_data(blob), blob->size, plain))
+	return codec && !codec->decompress(blob_data(blob), blob->size, plain) ? 0 : -EBADMSG;
+}
+
+int blob_decode(const struct blob *blob, u64 room, void *plain)
+{
+	if (unpack(blob, room, plain))
 		return -EBADMSG;
 	return blob_fold(blob_hash(plain)) == blob->hash ? 0 : -EBADMSG;
+}
+
+int blob_compare(const struct blob *blob, u64 room, const void *plain)
+{
+	u8 unpacked[PAGE_SIZE];
+
+	if (unpack(blob, room, unpacked))
+		return -EBADMSG;
+	return memcmp(unpacked, plain, PAGE_SIZE) ? -ENOENT : 0;
 }

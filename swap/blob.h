@@ -60,4 +60,8 @@ void blob_copy(void *to, const struct encoded *encoded);
  * it is not what was once stored. Trusts nothing in the header. */
 int blob_decode(const struct blob *blob, u64 room, void *plain);
 
+/* Compares a blob, likewise, with a page. Returns 0: the same in all bytes; -ENOENT: another page;
+ * -EBADMSG: the blob is no page at all. */
+int blob_compare(const struct blob *blob, u64 room, const void *plain);
+
 #endif

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compaction of the pool. Each blob moves under its page's hold, so a guest that wants it meanwhile
- * waits for one copy of two kilobytes; a page somebody else holds stays, and its slab with it.
+ * Compaction of the pool. Each blob moves while its owner is held, so a guest that wants its page
+ * meanwhile waits for one copy of two kilobytes; what somebody else holds stays, and its slab with it.
  */
 #include "swap/compact.h"
 
 #include <string.h>
 
-#include "mem/relocate.h"
+#include "swap/owner.h"
 #include "swap/zpool.h"
 
 /* One slab being drained. */
 struct drain {
 	struct zpool *pool;
-	struct memory *memory;
+	const struct owners *owners;
 	u32 node;
 	struct zclass *class;
 	struct zslab *slab;
@@ -60,10 +60,10 @@ static bool move_slot(struct drain *drain, u32 slot)
 	if (taken)
 		owner = zpool_blob(drain->pool, from)->owner;
 	pthread_mutex_unlock(&drain->class->lock);
-	if (!taken || relocate_begin(drain->memory, owner, old))
+	if (!taken || owner_hold(drain->owners, owner, old))
 		return true;
 	moved = copy_blob(drain, slot, &to);
-	relocate_end(drain->memory, owner, page_word(PAGE_COMPRESSED, to));
+	owner_let_go(drain->owners, owner, old, page_word(PAGE_COMPRESSED, to));
 	if (moved)
 		zpool_free(drain->pool, from);
 	return moved;
@@ -110,9 +110,9 @@ static u64 drain_one(struct drain *drain)
 	return end_drain(drain) ? SLAB_BYTES : 0;
 }
 
-u64 compact_pool(struct zpool *pool, struct memory *memory, u64 bytes)
+u64 compact_pool(struct zpool *pool, const struct owners *owners, u64 bytes)
 {
-	struct drain drain = {.pool = pool, .memory = memory};
+	struct drain drain = {.pool = pool, .owners = owners};
 	u64 freed = 0, got;
 
 	for (u32 i = 0; i < pool->node_count * pool->class_count && freed < bytes; i++) {

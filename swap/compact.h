@@ -8,12 +8,12 @@
 
 #include "lib/types.h"
 
-struct memory;
+struct owners;
 struct zpool;
 
 /* Frees about `bytes`, or what there is; returns the bytes of memory given back. Any thread, no lock
  * held; copies, never waits for I/O. */
-u64 compact_pool(struct zpool *pool, struct memory *memory, u64 bytes);
+u64 compact_pool(struct zpool *pool, const struct owners *owners, u64 bytes);
 
 /* Bytes compaction could give back. */
 u64 compact_gain(struct zpool *pool);

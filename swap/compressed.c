@@ -7,6 +7,9 @@
 #include "swap/blob.h"
 #include "swap/codec.h"
 #include "swap/compact.h"
+#include "swap/dedup.h"
+#include "swap/redirect.h"
+#include "swap/shared.h"
 #include "swap/zpool.h"
 
 static struct compressed *to_compressed(struct page_source *source)
@@ -22,18 +25,17 @@ static void count(_Atomic u64 *counter, u64 by)
 /* A pool at its limit may still have room, in the wrong places. */
 static bool make_room(struct compressed *compressed)
 {
-	return compressed->memory &&
-	       compact_pool(compressed->pool, compressed->memory, SLAB_BYTES) > 0;
+	return compressed->owners.memory &&
+	       compact_pool(compressed->pool, &compressed->owners, SLAB_BYTES) > 0;
 }
 
-static int compressed_store(struct page_source *source, struct page_store *page)
+static int store_new(struct compressed *compressed, struct page_store *page, u64 hash)
 {
-	struct compressed *compressed = to_compressed(source);
 	struct encoded blob;
 	int err;
 
-	blob_encode(&page->owner, page->plain, compressed->acceleration, compressed->max_blob_bytes,
-		    &blob);
+	blob_encode_hashed(&page->owner, page->plain, hash, compressed->acceleration,
+			   compressed->max_blob_bytes, &blob);
 	if (blob.header.codec == CODEC_RAW) {
 		count(&compressed->poor, 1);
 		return -E2BIG;
@@ -48,22 +50,74 @@ static int compressed_store(struct page_source *source, struct page_store *page)
 	return 0;
 }
 
+static int compressed_store(struct page_source *source, struct page_store *page)
+{
+	struct compressed *compressed = to_compressed(source);
+	u64 hash = blob_hash(page->plain);
+	enum dedup_result found;
+	int err;
+
+	if (!compressed->dedup)
+		return store_new(compressed, page, hash);
+	found = dedup_find(compressed->dedup, page, hash);
+	if (found == DEDUP_SHARED)
+		return 0;
+	err = store_new(compressed, page, hash);
+	if (!err)
+		dedup_stored(compressed->dedup, page, hash, found);
+	return err;
+}
+
+/* Loads a page that refers to a shared blob, or has *redirect do it. */
+static int load_shared(struct compressed *compressed, struct page_load *load, u32 index,
+		       struct redirect **redirect)
+{
+	_Alignas(struct blob) u8 room[SHARED_BLOB_ROOM];
+	struct shared *shared = compressed->owners.shared;
+	struct page_load_slot *slot = &load->slots[index];
+	struct blob *copy = (struct blob *)room;
+	u32 number = payload_number(slot->payload);
+	u64 place;
+
+	if (!shared_read(shared, number, copy, &place))
+		return blob_decode(copy, sizeof(room), slot->buffer);
+	if (!*redirect)
+		*redirect = redirect_create(load, shared);
+	if (*redirect) {
+		redirect_add(*redirect, index, number, place);
+		return 0;
+	}
+	shared_read_end(shared, number);
+	return -EIO;
+}
+
 static int compressed_load(struct page_source *source, struct page_load *load)
 {
-	const struct zpool *pool = to_compressed(source)->pool;
+	struct compressed *compressed = to_compressed(source);
+	struct redirect *redirect = NULL;
 
 	for (u32 i = 0; i < load->count; i++) {
 		struct page_load_slot *slot = &load->slots[i];
-		const struct blob *blob = zpool_blob(pool, slot->payload);
+		const struct blob *blob;
 
+		if (payload_is_shared(slot->payload)) {
+			slot->result = load_shared(compressed, load, i, &redirect);
+			continue;
+		}
+		blob = zpool_blob(compressed->pool, slot->payload);
 		slot->result = blob_decode(blob, sizeof(*blob) + ZPOOL_MAX_BLOB, slot->buffer);
 	}
-	return 0;
+	return redirect ? redirect_start(redirect, compressed->disk) : 0;
 }
 
 static void compressed_invalidate(struct page_source *source, u64 payload)
 {
-	zpool_free(to_compressed(source)->pool, payload);
+	struct compressed *compressed = to_compressed(source);
+
+	if (payload_is_shared(payload))
+		shared_drop(compressed->owners.shared, payload_number(payload));
+	else
+		zpool_free(compressed->pool, payload);
 }
 
 static void compressed_stats(struct page_source *source, struct source_stats *stats)

@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page source of the state PAGE_COMPRESSED: pages in the pool, ready in two microseconds. */
+/*
+ * The page source of the state PAGE_COMPRESSED: pages in the pool, ready in two microseconds; and pages
+ * that refer to a shared blob (shared.h), wherever that is.
+ */
 #ifndef SWAP_COMPRESSED_H
 #define SWAP_COMPRESSED_H
 
 #include <stdatomic.h>
 
 #include "mem/source.h"
+#include "swap/owner.h"
 
-struct memory;
+struct dedup;
 struct zpool;
 
 struct compressed {
 	struct page_source source;
 	struct zpool *pool;
-	struct memory *memory; /* for compaction; NULL: none */
+	struct owners owners;	  /* for compaction; memory NULL: none */
+	struct dedup *dedup;	  /* NULL: every page has a blob of its own */
+	struct page_source *disk; /* where shared blobs are written back to; NULL: nowhere */
 	u32 acceleration;
 	u32 max_blob_bytes;    /* what compresses less well is turned away */
-	_Atomic u64 stored;    /* pages, total */
+	_Atomic u64 stored;    /* pages compressed and stored, total */
 	_Atomic u64 out_bytes; /* what they became */
 	_Atomic u64 poor;      /* pages turned away */
 };
 
-/* With pool to max_blob_bytes set by the caller, who keeps them alive. */
+/* With pool to max_blob_bytes set (what may be NULL may) by the caller, who keeps them alive. */
 void compressed_init(struct compressed *compressed);
 
 #endif

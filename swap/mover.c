@@ -2,7 +2,6 @@
 /* A batch of stored pages on its way to a new place in the swap file. */
 #include "swap/mover.h"
 
-#include "mem/relocate.h"
 #include "swap/swapfile.h"
 #include "swap/writer.h"
 #include "swap/zpool.h"
@@ -20,12 +19,12 @@ void mover_init(struct mover *mover, const struct mover_stores *stores, bool fro
 int mover_add(struct mover *mover, struct page_owner owner, struct page_word from,
 	      const struct blob *blob)
 {
-	struct memory *memory = mover->stores->memory;
+	const struct owners *owners = &mover->stores->owners;
 	struct encoded encoded;
 	u64 place, segment;
 	int err;
 
-	err = relocate_begin(memory, owner, from);
+	err = owner_hold(owners, owner, from);
 	if (err)
 		return err;
 	if (!blob)
@@ -34,7 +33,7 @@ int mover_add(struct mover *mover, struct page_owner owner, struct page_word fro
 	encoded.data = blob_data(blob);
 	err = writer_append(mover->stores->writer, &encoded, mover->from_reserve, &place, &segment);
 	if (err) {
-		relocate_end(memory, owner, from);
+		owner_let_go(owners, owner, from, from);
 		return err;
 	}
 	mover->pages[mover->count].owner = owner;
@@ -71,9 +70,11 @@ int mover_finish(struct mover *mover, u64 *freed)
 	err = writer_wait(stores->writer, mover->first, mover->last);
 	for (u32 i = 0; i < mover->count; i++) {
 		struct page_word from = mover->pages[i].from, to = mover->pages[i].to;
+		bool moved = owner_let_go(&stores->owners, mover->pages[i].owner, from,
+					  err ? from : to) &&
+			     !err;
 
-		relocate_end(stores->memory, mover->pages[i].owner, err ? from : to);
-		*freed += forget(stores, err ? to : from);
+		*freed += forget(stores, moved ? from : to);
 	}
 	mover_init(mover, stores, mover->from_reserve);
 	return err;

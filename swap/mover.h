@@ -11,8 +11,8 @@
 
 #include "mem/page.h"
 #include "swap/blob.h"
+#include "swap/owner.h"
 
-struct memory;
 struct writer;
 struct swapfile;
 struct zpool;
@@ -23,7 +23,7 @@ struct zpool;
 
 /* Where pages move from and to; pool may be NULL. */
 struct mover_stores {
-	struct memory *memory;
+	struct owners owners;
 	struct writer *writer;
 	struct swapfile *file;
 	struct zpool *pool;
@@ -44,8 +44,8 @@ struct mover {
 void mover_init(struct mover *mover, const struct mover_stores *stores, bool from_reserve);
 
 /*
- * Takes along the page whose descriptor is `from`. `blob` is its blob; NULL when that is in the pool,
- * where it can be found only once the page is held. Returns 0; -ESTALE or -EBUSY when it cannot be
+ * Takes along the blob at `from`. `blob` is a copy of it; NULL when it is in the pool, where it can be
+ * read only once it is held. Returns 0; -ESTALE or -EBUSY when it cannot be
  * held, and is left alone; other -errno of writer_append(): it stays where it was.
  */
 int mover_add(struct mover *mover, struct page_owner owner, struct page_word from,

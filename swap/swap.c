@@ -10,14 +10,21 @@
 #include "mem/memory.h"
 #include "swap/cleaner.h"
 #include "swap/compressed.h"
+#include "swap/dedup.h"
 #include "swap/disk.h"
 #include "swap/reader.h"
+#include "swap/shared.h"
 #include "swap/swapfile.h"
 #include "swap/writeback.h"
 #include "swap/writer.h"
 #include "swap/zpool.h"
 
 #define MAX_BLOB_DEFAULT (PAGE_SIZE / 4 * 3)
+/* Shared blobs: the table takes memory only as far as it is used. */
+#define SHARED_MIN 4096UL
+#define SHARED_MAX (1UL << 26)
+/* Bytes of the pool for each hint: twice as many hints as usual blobs, or buckets would overflow. */
+#define HINT_EVERY KiB
 
 struct swap {
 	struct swap_options options;
@@ -29,12 +36,13 @@ struct swap {
 	struct compressed compressed;
 	struct disk disk;
 	struct writeback writeback;
+	struct dedup dedup; /* owners.shared NULL: none */
 };
 
 static struct mover_stores stores_of(const struct swap *swap)
 {
 	return (struct mover_stores){
-		.memory = swap->options.memory,
+		.owners = {swap->options.memory, swap->dedup.owners.shared},
 		.writer = swap->writer,
 		.file = swap->file,
 		.pool = swap->pool,
@@ -56,7 +64,7 @@ static int create_pool(struct swap *swap)
 		return err;
 	}
 	swap->compressed.pool = swap->pool;
-	swap->compressed.memory = options->memory;
+	swap->compressed.owners.memory = options->memory;
 	swap->compressed.acceleration = options->acceleration;
 	swap->compressed.max_blob_bytes = options->max_blob_bytes;
 	compressed_init(&swap->compressed);
@@ -118,6 +126,64 @@ destroy_file:
 	return err;
 }
 
+/* As many entries as blobs could be stored, of the smaller sort. */
+static u64 shared_max(const struct swap_options *options)
+{
+	u64 bytes = options->pool_bytes + (options->path ? options->file_bytes : 0);
+
+	return MIN(MAX(bytes / 512, SHARED_MIN), SHARED_MAX);
+}
+
+/* After pool and file. */
+static int create_dedup(struct swap *swap)
+{
+	struct shared_options options = {
+		.pool = swap->pool,
+		.file = swap->file,
+		.budget = &swap->options.memory->budget,
+		.max = shared_max(&swap->options),
+	};
+	struct dedup *dedup = &swap->dedup;
+	int err;
+
+	if (!swap->pool || !swap->options.share_before_swap)
+		return 0;
+	err = hints_create(swap->options.pool_bytes / HINT_EVERY, options.budget, &dedup->hints);
+	if (err)
+		return err;
+	err = shared_create(&options, &dedup->owners.shared);
+	if (err) {
+		hints_destroy(dedup->hints);
+		return err;
+	}
+	dedup->owners.memory = swap->options.memory;
+	dedup->pool = swap->pool;
+	swap->compressed.owners = dedup->owners;
+	swap->compressed.dedup = dedup;
+	swap->compressed.disk = swap_disk(swap);
+	swap->cleaner.stores.owners = dedup->owners;
+	return 0;
+}
+
+static void destroy_dedup(struct swap *swap)
+{
+	if (!swap->dedup.owners.shared)
+		return;
+	shared_destroy(swap->dedup.owners.shared);
+	hints_destroy(swap->dedup.hints);
+}
+
+static void destroy_file(struct swap *swap)
+{
+	if (!swap->file)
+		return;
+	disk_exit(&swap->disk);
+	cleaner_exit(&swap->cleaner);
+	reader_destroy(swap->reader);
+	writer_destroy(swap->writer);
+	swapfile_destroy(swap->file);
+}
+
 static void set_options(struct swap *swap, const struct swap_options *options)
 {
 	swap->options = *options;
@@ -142,12 +208,18 @@ int swap_create(const struct swap_options *options, struct swap **result)
 	err = create_file(swap);
 	if (err)
 		goto destroy_pool;
+	err = create_dedup(swap);
+	if (err)
+		goto destroy_file;
 	swap->writeback.stores = stores_of(swap);
 	swap->writeback.cleaner = &swap->cleaner;
 	writeback_init(&swap->writeback);
 	*result = swap;
 	return 0;
 
+destroy_file:
+	log_error("the index of stored content cannot be made: %s", strerror(-err));
+	destroy_file(swap);
 destroy_pool:
 	if (swap->pool)
 		zpool_destroy(swap->pool);
@@ -158,13 +230,8 @@ free_swap:
 
 void swap_destroy(struct swap *swap)
 {
-	if (swap->file) {
-		disk_exit(&swap->disk);
-		cleaner_exit(&swap->cleaner);
-		reader_destroy(swap->reader);
-		writer_destroy(swap->writer);
-		swapfile_destroy(swap->file);
-	}
+	destroy_dedup(swap);
+	destroy_file(swap);
 	if (swap->pool)
 		zpool_destroy(swap->pool);
 	free(swap);
@@ -201,6 +268,22 @@ static void pool_stats(struct swap *swap, struct swap_stats *stats)
 	stats->reject_compress_poor = atomic_load(&swap->compressed.poor);
 }
 
+static void dedup_stats(struct swap *swap, struct swap_stats *stats)
+{
+	struct shared_stats shared;
+
+	shared_stats(swap->dedup.owners.shared, &shared);
+	stats->dedup_hits = atomic_load(&swap->dedup.hits);
+	stats->hash_collisions = atomic_load(&swap->dedup.collisions);
+	stats->stored_pages += stats->dedup_hits;
+	stats->shared_blobs = shared.blobs;
+	stats->shared_pages = shared.pages;
+	stats->shared_disk_pages = shared.disk_pages;
+	stats->shared_saved_bytes = shared.saved_bytes;
+	stats->shared_peak_saved_bytes = shared.peak_saved_bytes;
+	stats->dedup_bytes = shared.bytes + hints_bytes(swap->dedup.hints);
+}
+
 static void file_stats(struct swap *swap, struct swap_stats *stats)
 {
 	struct swapfile_stats file;
@@ -225,4 +308,6 @@ void swap_stats(struct swap *swap, struct swap_stats *stats)
 		pool_stats(swap, stats);
 	if (swap->file)
 		file_stats(swap, stats);
+	if (swap->dedup.owners.shared)
+		dedup_stats(swap, stats);
 }

@@ -3,13 +3,14 @@
  * Swap as a whole: a compressed pool, a swap file, or the pool in front of the file; made from a few
  * options, and given to `mem/` as two page sources and a reclaimer.
  *
- *	store    evicted page -> compressed (LZ4) -> pool
+ *	store    evicted page -> content that is in the pool already: one reference more
+ *	                      -> compressed (LZ4) -> pool
  *	                      -> raw, when it compresses poorly: file
  *	age      coldest blobs of the pool -> file, as they are
  *	load     pool: at once; file: asynchronous, neighbours by one read
  *
- * Lock order: the cleaner's; a region's (mem/); then, none within another but as shown:
- * class, arena; writer, then swap file or ring; reader.
+ * Lock order: the cleaner's; a region's (mem/); a shared blob's entry; then, none within another but as
+ * shown: class, arena; writer, then swap file or ring; reader; the table of entries.
  */
 #ifndef SWAP_SWAP_H
 #define SWAP_SWAP_H
@@ -23,12 +24,13 @@ struct swap;
 struct swap_inject;
 
 struct swap_options {
-	u64 pool_bytes;	    /* limit of the pool; 0: no pool */
-	u32 nodes;	    /* NUMA nodes to keep apart; 0 and 1: none */
-	const char *path;   /* of the swap file; NULL or "": none */
-	u64 file_bytes;	    /* its size */
-	bool keep;	    /* leave the file behind */
-	u32 acceleration;   /* LZ4's; 0 is 1 */
+	u64 pool_bytes;		/* limit of the pool; 0: no pool */
+	u32 nodes;		/* NUMA nodes to keep apart; 0 and 1: none */
+	const char *path;	/* of the swap file; NULL or "": none */
+	u64 file_bytes;		/* its size */
+	bool keep;		/* leave the file behind */
+	u32 acceleration;	/* LZ4's; 0 is 1 */
+	bool share_before_swap; /* one blob for pages of the same content; needs a pool */
 	u32 max_blob_bytes; /* a page that takes more is stored raw, on disk; 0: three quarters */
 	/* Whose pages they are: for moving them; pool and buffers come out of its budget. */
 	struct memory *memory;
@@ -37,15 +39,22 @@ struct swap_options {
 
 /* Now, and totals since the start. */
 struct swap_stats {
-	u64 stored_pages; /* total: to pool or file, by eviction */
+	u64 stored_pages; /* total: to pool or file, by eviction, as references too */
 	u64 pool_pages, pool_bytes, pool_blob_bytes, pool_limit_bytes;
 	u64 disk_pages, disk_bytes, disk_blob_bytes, disk_limit_bytes;
 	u64 compressed_in_bytes, compressed_out_bytes; /* totals, of pages stored in the pool */
 	u64 written_bytes, read_bytes, io_errors;      /* totals, of the swap file */
-	u64 reject_compress_poor; /* pages the pool turned away: they hardly shrink */
-	u64 pool_limit_hit;	  /* ... or it was full */
-	u64 swap_full;		  /* times the swap file had no room */
-	u64 cleaned_extents;	  /* freed by moving what was alive in them */
+	u64 reject_compress_poor;	/* pages the pool turned away: they hardly shrink */
+	u64 pool_limit_hit;		/* ... or it was full */
+	u64 swap_full;			/* times the swap file had no room */
+	u64 cleaned_extents;		/* freed by moving what was alive in them */
+	u64 dedup_hits;			/* pages stored by referring to what was there, total */
+	u64 hash_collisions;		/* comparisons that found other content, total */
+	u64 shared_blobs, shared_pages; /* blobs with an entry; pages that refer to them */
+	u64 shared_disk_pages;		/* ... of those, whose blob is in the swap file */
+	u64 shared_saved_bytes; /* what the blobs would take once more for each page but one */
+	u64 shared_peak_saved_bytes;
+	u64 dedup_bytes; /* memory of index and entries */
 };
 
 /* Returns 0, or -errno with the reason logged. After memory_init(). */

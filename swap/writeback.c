@@ -8,6 +8,7 @@
 #include "mem/relocate.h"
 #include "swap/cleaner.h"
 #include "swap/compact.h"
+#include "swap/shared.h"
 #include "swap/swapfile.h"
 #include "swap/zpool.h"
 
@@ -48,10 +49,20 @@ static bool add_page(struct pass *pass, struct page_owner owner, struct page_wor
 	return !err;
 }
 
+/* A blob that many pages share is cold when none of them asked for it since it was last looked at. It
+ * belongs to no group: its pages are anybody's neighbours. */
+static void add_shared(struct pass *pass, const struct zpool_item *item)
+{
+	struct shared *shared = pass->writeback->stores.owners.shared;
+
+	if (!shared_wanted(shared, item->owner.index))
+		add_page(pass, item->owner, page_word(PAGE_COMPRESSED, item->payload));
+}
+
 /* The page of a cold blob, and then, as long as it is held, the rest of its group. */
 static void add_group(struct pass *pass, const struct zpool_item *item)
 {
-	struct memory *memory = pass->writeback->stores.memory;
+	struct memory *memory = pass->writeback->stores.owners.memory;
 	u32 first = item->owner.index & ~(GROUP_PAGES - 1);
 
 	if (!add_page(pass, item->owner, page_word(PAGE_COMPRESSED, item->payload)))
@@ -60,7 +71,8 @@ static void add_group(struct pass *pass, const struct zpool_item *item)
 		struct page_owner owner = {item->owner.space, first + i};
 		struct page_word word = relocate_peek(memory, owner);
 
-		if (page_word_state(word) == PAGE_COMPRESSED && !page_word_busy(word))
+		if (page_word_state(word) == PAGE_COMPRESSED && !page_word_busy(word) &&
+		    !payload_is_shared(page_word_payload(word)))
 			add_page(pass, owner, word);
 	}
 }
@@ -80,8 +92,12 @@ static u32 write_slab(struct pass *pass)
 {
 	u32 count = zpool_coldest(pass->writeback->stores.pool, pass->items);
 
-	for (u32 i = 0; i < count && !pass->error; i++)
-		add_group(pass, &pass->items[i]);
+	for (u32 i = 0; i < count && !pass->error; i++) {
+		if (pass->items[i].owner.space == SHARED_OWNER)
+			add_shared(pass, &pass->items[i]);
+		else
+			add_group(pass, &pass->items[i]);
+	}
 	return count;
 }
 
@@ -117,7 +133,7 @@ static s64 run_pass(struct writeback *writeback, u64 bytes)
 		cleaner_run(writeback->cleaner);
 	write_out(pass, bytes);
 	/* The neighbours left holes in other slabs. */
-	compact_pool(writeback->stores.pool, writeback->stores.memory, bytes);
+	compact_pool(writeback->stores.pool, &writeback->stores.owners, bytes);
 	result = pass->freed ? (s64)pass->freed : pass->error;
 	free(pass);
 	return result;
@@ -126,7 +142,7 @@ static s64 run_pass(struct writeback *writeback, u64 bytes)
 static s64 writeback_scan(struct reclaimer *reclaimer, u64 bytes)
 {
 	struct writeback *writeback = container_of(reclaimer, struct writeback, reclaimer);
-	s64 freed = (s64)compact_pool(writeback->stores.pool, writeback->stores.memory, bytes);
+	s64 freed = (s64)compact_pool(writeback->stores.pool, &writeback->stores.owners, bytes);
 	s64 written;
 
 	if ((u64)freed >= bytes || !writeback->stores.file)

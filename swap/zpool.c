@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_BITS 10
+#define SLOT_BITS 9
 #define SLAB_BITS 34
 #define MAX_NODES 256U
+
+_Static_assert(SLAB_MAX_SLOTS <= 1 << SLOT_BITS, "a slot fits its field");
 
 struct place {
 	u32 node;
@@ -196,6 +198,18 @@ const struct blob *zpool_blob(const struct zpool *pool, u64 payload)
 	struct place place = place_of(payload);
 
 	return (const struct blob *)zpool_slot(pool, place.node, slab_at(pool, &place), place.slot);
+}
+
+void zpool_set_owner(struct zpool *pool, u64 payload, struct page_owner owner)
+{
+	struct place place = place_of(payload);
+	const struct zslab *slab = slab_at(pool, &place);
+	struct zclass *class = &pool->nodes[place.node].classes[slab->class];
+	struct blob *blob = (void *)zpool_slot(pool, place.node, slab, place.slot);
+
+	pthread_mutex_lock(&class->lock);
+	blob->owner = owner;
+	pthread_mutex_unlock(&class->lock);
 }
 
 u32 zpool_free(struct zpool *pool, u64 payload)

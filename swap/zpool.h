@@ -4,7 +4,7 @@
  * classes lie 3 to 6 % apart) and three bytes of a slab's description; there is no table of blobs:
  * the page descriptor's payload says where the blob is, the blob's header whose it is.
  *
- *	payload:  | node 8 | slab 34 | slot 10 |
+ *	payload:  | 0 | node 8 | slab 34 | slot 9 |
  *
  * Slabs come out of the budget as reclaim's share: to free a page, its blob must be stored first.
  *
@@ -63,6 +63,9 @@ int zpool_store(struct zpool *pool, u32 node, const struct encoded *encoded, u64
 
 /* The blob at a payload, which the caller's page keeps in place. */
 const struct blob *zpool_blob(const struct zpool *pool, u64 payload);
+
+/* Another owner for a blob that the caller's page keeps in place. */
+void zpool_set_owner(struct zpool *pool, u64 payload, struct page_owner owner);
 
 /* Forgets a blob; a slab left empty goes back to the host. Returns the bytes of its slot. */
 u32 zpool_free(struct zpool *pool, u64 payload);

@@ -84,6 +84,7 @@ void rig_create(struct rig *rig, u64 pages, u64 pool_bytes, u64 file_bytes,
 		.pool_bytes = pool_bytes,
 		.file_bytes = file_bytes,
 		.memory = &rig->memory,
+		.share_before_swap = true,
 		.inject = inject,
 	};
 
