@@ -113,4 +113,7 @@ bool shared_wanted(struct shared *shared, u32 number);
 
 void shared_stats(struct shared *shared, struct shared_stats *stats);
 
+/* For tests: reads from the file do not keep their place, and see what comes of it. */
+extern bool shared_test_skip_pins;
+
 #endif

@@ -239,6 +239,7 @@ void mem_guest_start(struct mem_guest *guest, struct memory *memory,
 		.bytes = options->bytes,
 		.pidfd = -1,
 		.removes = options->removes,
+		.salt = options->salt,
 		.mappings = 1,
 	};
 

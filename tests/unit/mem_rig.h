@@ -45,6 +45,7 @@ struct mem_guest_options {
 	bool removes; /* its userfaultfd reports EVENT_REMOVE; zap() is not there then */
 	bool mute;    /* zap() is never answered */
 	bool pidfd;   /* so that regions can be collapsed */
+	u32 salt;     /* its sharing domain */
 };
 
 struct mem_guest {

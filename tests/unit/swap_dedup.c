@@ -3,11 +3,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/log.h"
 #include "swap/compressed.h"
 #include "swap/dedup.h"
 #include "swap/shared.h"
+#include "swap/swapfile.h"
 #include "swap/zpool.h"
 #include "swap_rig.h"
 
@@ -407,4 +409,102 @@ Test(swap_dedup, a_damaged_blob_is_found_and_gets_no_more_pages)
 	evict(&rig, 3, TWIN + 2);
 	cr_expect_eq(rig_fetch(&rig, 3), 0);
 	rig_destroy(&rig);
+}
+
+/* Stops the first read of a page before it is transferred, until it is released. */
+struct stopping {
+	struct swap_inject inject;
+	_Atomic bool armed, stopped, released;
+};
+
+static void stop_read(struct swap_inject *inject, enum swap_io op, u64 offset, void *buffer,
+		      u32 length)
+{
+	struct stopping *stopping = container_of(inject, struct stopping, inject);
+
+	(void)offset;
+	(void)buffer;
+	if (op != SWAP_IO_READ || length == EXTENT_BYTES ||
+	    !atomic_exchange(&stopping->armed, false))
+		return;
+	stopping->stopped = true;
+	while (!stopping->released)
+		usleep(1000);
+}
+
+struct fetching {
+	struct rig *rig;
+	int result;
+};
+
+static void *fetch_first(void *argument)
+{
+	struct fetching *fetching = argument;
+
+	fetching->result = rig_fetch(fetching->rig, 0);
+	return NULL;
+}
+
+/* Makes a stored page resident without a load: the ring for reads is busy. */
+static void drop(struct rig *rig, u32 index)
+{
+	struct page_word word = rig_word(rig, index);
+	struct page_source *source = rig->memory.sources[page_word_state(word)];
+
+	cr_assert(rig_hold(rig, index));
+	source->ops->invalidate(source, page_word_payload(word));
+	rig_release(rig, index, page_word(PAGE_RESIDENT, 0));
+}
+
+/* A page is read from the file while the cleaner wants its blob and all of the file is written anew. */
+static int fetch_from_a_file_in_motion(void)
+{
+	struct stopping stopping = {.inject = {.before = stop_read}};
+	struct fetching fetching;
+	struct swap_stats stats;
+	struct rig rig;
+	pthread_t thread;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	rig_create(&rig, PAGES, 64 * MiB, 5 * MiB, &stopping.inject);
+	fetching = (struct fetching){&rig, 1};
+	evict_twins(&rig, 2, 1);
+	cr_assert(write_back(&rig) > 0);
+	stopping.armed = true;
+	cr_assert_eq(pthread_create(&thread, NULL, fetch_first, &fetching), 0);
+	while (!stopping.stopped)
+		usleep(1000);
+	for (u32 round = 0; round < 20; round++) {
+		/* Flushed one by one they take 8 KiB each; with most gone the rest is worth cleaning. */
+		for (u32 i = 2; i < 260; i++)
+			evict(&rig, i, i | CONTENT_NOISE);
+		for (u32 i = 2; i < 260; i++)
+			if (i % 4)
+				drop(&rig, i);
+		evict(&rig, 2, round * 2 + 100);
+		write_back(&rig);
+		for (u32 i = 2; i < 260; i++)
+			if (i == 2 || i % 4 == 0)
+				drop(&rig, i);
+	}
+	stopping.released = true;
+	pthread_join(thread, NULL);
+	swap_stats(rig.swap, &stats);
+	cr_expect(stats.written_bytes > 4 * stats.disk_limit_bytes);
+	cr_expect(stats.cleaned_extents > 0);
+	rig_destroy(&rig);
+	return fetching.result;
+}
+
+Test(swap_dedup, a_read_finds_its_blob_though_the_cleaner_wants_it, .timeout = 60)
+{
+	cr_expect_eq(fetch_from_a_file_in_motion(), 0);
+}
+
+/* What pinning is for. */
+Test(swap_dedup, without_pins_a_read_finds_another_blob, .timeout = 60)
+{
+	shared_test_skip_pins = true;
+	cr_expect_eq(fetch_from_a_file_in_motion(), -EBADMSG);
+	shared_test_skip_pins = false;
 }
