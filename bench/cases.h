@@ -17,5 +17,6 @@ int fits_round(struct bench *bench);
 int many_round(struct bench *bench);
 int codec_round(struct bench *bench);
 int metadata_round(struct bench *bench);
+int dedup_round(struct bench *bench);
 
 #endif

@@ -40,6 +40,7 @@ const struct bench_case bench_cases[] = {
 	{"stall", "what a vCPU loses while pages leave", BENCH_NEED_KVM, 0, 60, stall_round},
 	{"disk", "the swap file against a raw file", 0, 0, 60, disk_round},
 	{"fits", "a guest whose memory fits, against plain memory", 0, 0, 120, fits_round},
+	{"dedup", "pages leave whose content is stored, and others", 0, 0, 60, dedup_round},
 	{"many", "64 guests of 64 MiB on 2 GiB", 0, 1, 180, many_round},
 };
 const u32 bench_case_count = ARRAY_SIZE(bench_cases);

@@ -62,7 +62,8 @@ static int open_swap(struct rig *rig, const struct rig_options *options)
 {
 	struct memory *memory = &rig->memory;
 	struct swap_options swap = {
-		.pool_bytes = options->bytes,
+		.pool_bytes = options->pool ? options->pool : options->bytes,
+		.share_before_swap = options->share,
 		.path = options->disk,
 		.file_bytes = options->disk_bytes ? options->disk_bytes : FILE_BYTES,
 		.memory = memory,

@@ -26,6 +26,8 @@ struct rig_options {
 	bool straight;	  /* evicted pages go to the disk at once, past the pool */
 	bool huge_pages;
 	bool reclaim; /* background reclaim, as a manager has it */
+	u64 pool;     /* bytes of the pool; 0: as many as the guest has */
+	bool share;   /* share_before_swap, as a manager has it: content that repeats is no content */
 };
 
 struct rig {

@@ -25,6 +25,8 @@ static const struct target targets[] = {
 	{"swapout.huge.gain", true, 1.2, "CPU a page swapped out, against the kernel"},
 	{"stall.per-1000-pages", false, 1000, "vCPU stall while pages leave"},
 	{"disk.write.ratio", true, 0.8, "write-back against raw O_DIRECT writes"},
+	{"dedup.small.gain", true, 3, "a duplicate leaves, against a page that is compressed"},
+	{"dedup.huge.gain", true, 3, "a duplicate leaves, against a page that is compressed"},
 	{"many.ok", true, 1, "64 guests of 64 MiB on 2 GiB finish and verify"},
 };
 

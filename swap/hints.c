@@ -12,10 +12,10 @@
 #define BUCKET	 8U /* words in a cache line */
 #define TAG_BITS 21
 #define TAG_MASK ((1ULL << TAG_BITS) - 1)
-#define TAG_LOW	 43 /* the key's bits from here on are the tag, those from 0 the bucket */
+#define TAG_LOW	 43 /* the key's bits from here on are the tag, the lowest 32 choose the bucket */
 
 struct hints {
-	u64 buckets; /* a power of two */
+	u64 buckets;
 	_Atomic u64 *words;
 	struct budget *budget;
 };
@@ -37,9 +37,7 @@ int hints_create(u64 count, struct budget *budget, struct hints **result)
 	if (!hints)
 		return -ENOMEM;
 	hints->budget = budget;
-	hints->buckets = 1;
-	while (hints->buckets * BUCKET < count)
-		hints->buckets *= 2;
+	hints->buckets = MAX((count + BUCKET - 1) / BUCKET, 1UL);
 	hints->words = mmap(NULL, hints_bytes(hints), PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (hints->words == MAP_FAILED) {
@@ -76,7 +74,7 @@ static u64 tag_of(u64 key)
 
 static _Atomic u64 *bucket_of(const struct hints *hints, u64 key)
 {
-	return &hints->words[(key & (hints->buckets - 1)) * BUCKET];
+	return &hints->words[((key & UINT32_MAX) * hints->buckets >> 32) * BUCKET];
 }
 
 /* The place of the key in its bucket, and the word there; NULL when it has none. */

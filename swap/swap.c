@@ -23,8 +23,9 @@
 /* Shared blobs: the table takes memory only as far as it is used. */
 #define SHARED_MIN 4096UL
 #define SHARED_MAX (1UL << 26)
-/* Bytes of the pool for each hint: twice as many hints as usual blobs, or buckets would overflow. */
-#define HINT_EVERY KiB
+/* Bytes of the pool for each hint: about as many hints as blobs. In a full pool one in ten is forgotten
+ * for want of room; half as many again would take more memory than they save. */
+#define HINT_EVERY (2 * KiB)
 
 struct swap {
 	struct swap_options options;

@@ -73,7 +73,7 @@ Test(swap_hints, the_budget_pays_for_them)
 	budget_init(&budget, GiB);
 	cr_assert_eq(hints_create(1000, &budget, &hints), 0);
 	cr_expect_eq(budget.used, hints_bytes(hints));
-	cr_expect_eq(hints_bytes(hints), 1024 * 8);
+	cr_expect_eq(hints_bytes(hints), 1000 * 8);
 	hints_destroy(hints);
 	cr_expect_eq(budget.used, 0);
 }
