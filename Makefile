@@ -30,7 +30,7 @@ LDFLAGS  += -fsanitize=$(SANITIZE)
 endif
 
 # Folders in the order in which they may include each other.
-FOLDERS  := lib mem swap attach manager hv ctl
+FOLDERS  := lib mem swap virtio attach balloon manager hv ctl
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
 

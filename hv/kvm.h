@@ -8,7 +8,7 @@
 
 #include <linux/kvm.h>
 
-#include "hv/addr.h"
+#include "lib/addr.h"
 
 struct kvm_vm {
 	int kvm; /* /dev/kvm */

@@ -7,7 +7,7 @@
 #ifndef HV_RAM_H
 #define HV_RAM_H
 
-#include "hv/addr.h"
+#include "lib/addr.h"
 
 #define RAM_MAX_REGIONS 2
 

@@ -11,7 +11,7 @@ FUZZ_CFLAGS  := -O1 -g -std=gnu17 -pthread -Wno-gnu -fsanitize=fuzzer,address,un
 fuzz: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.run)
 
 # A target is its own file and the folders below manager/ and hv/, which need nothing but bytes.
-FUZZ_SRC := $(foreach d,lib mem swap attach,$(wildcard $(d)/*.c))
+FUZZ_SRC := $(foreach d,lib mem swap virtio attach balloon,$(wildcard $(d)/*.c))
 
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_SRC)
 	$(call say,FUZZCC,$@)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two kinds of address a VMM must never mix up. Each is a struct of one member, so that the
+ * The two kinds of address that must never be mixed up. Each is a struct of one member, so that the
  * compiler refuses to take a guest's number for a pointer of ours.
  */
-#ifndef HV_ADDR_H
-#define HV_ADDR_H
+#ifndef LIB_ADDR_H
+#define LIB_ADDR_H
 
 #include "lib/types.h"
 
