@@ -75,6 +75,8 @@ static const char *check_guest(const union attach_message *message, u32 nfds)
 		return "number of vCPUs out of bounds";
 	if (guest->accel > ATTACH_ACCEL_THREAD)
 		return "unknown accelerator";
+	if (guest->devices & ~ATTACH_DEVICE_BALLOON || guest->reserved)
+		return "unknown devices, or reserved field is not zero";
 	if (!text_is_valid(guest->name, sizeof(guest->name)) ||
 	    !text_is_valid(guest->workload, sizeof(guest->workload)) ||
 	    !text_is_valid(guest->args, sizeof(guest->args)))
@@ -170,6 +172,38 @@ static const char *check_exit(const union attach_message *message, u32 nfds)
 	return NULL;
 }
 
+/* A page index is 32 bits wide, so is a target. */
+static const char *check_balloon(const union attach_message *message, u32 nfds)
+{
+	(void)nfds;
+	return message->balloon.target_pages > UINT32_MAX ? "balloon larger than any RAM" : NULL;
+}
+
+static const char *check_drop(const union attach_message *message, u32 nfds)
+{
+	const struct attach_drop *drop = &message->drop;
+
+	(void)nfds;
+	if (drop->what >= ATTACH_DROP_WHATS)
+		return "unknown kind of DROP";
+	if (drop->count > ATTACH_MAX_RUNS || !drop->count != (drop->what == ATTACH_DROP_RESET))
+		return "number of runs out of bounds";
+	/* A DROP ends with its last run. */
+	if (message->header.length != offsetof(struct attach_drop, runs[drop->count]))
+		return "runs do not fit the message";
+	for (u32 i = 0; i < drop->count; i++)
+		if (!drop->runs[i].count ||
+		    drop->runs[i].count - 1 > UINT32_MAX - drop->runs[i].first)
+			return "run is empty or wraps";
+	return NULL;
+}
+
+static const char *check_balloon_stats(const union attach_message *message, u32 nfds)
+{
+	(void)nfds;
+	return message->balloon_stats.valid >> ATTACH_STATS_TAGS ? "unknown statistics" : NULL;
+}
+
 #define EXACTLY(bytes)	 .min_length = (bytes), .max_length = (bytes)
 #define BETWEEN(lo, hi)	 .min_length = (lo), .max_length = (hi)
 #define WITH_FDS(lo, hi) .min_fds = (lo), .max_fds = (hi)
@@ -190,6 +224,14 @@ static const struct attach_rule rules[ATTACH_TYPES] = {
 	[ATTACH_CONSOLE] = {"CONSOLE", BETWEEN(offsetof(struct attach_console, text[1]),
 					       sizeof(struct attach_console))},
 	[ATTACH_EXIT] = {"EXIT", EXACTLY(sizeof(struct attach_exit)), .check = check_exit},
+	[ATTACH_BALLOON] = {"BALLOON", EXACTLY(sizeof(struct attach_balloon)),
+			    .check = check_balloon},
+	[ATTACH_DROP] = {"DROP",
+			 BETWEEN(offsetof(struct attach_drop, runs), sizeof(struct attach_drop)),
+			 .check = check_drop},
+	[ATTACH_DROPPED] = {"DROPPED", EXACTLY(sizeof(struct attach_header))},
+	[ATTACH_BALLOON_STATS] = {"BALLOON_STATS", EXACTLY(sizeof(struct attach_balloon_stats)),
+				  .check = check_balloon_stats},
 };
 
 static const char *complaint(const union attach_message *message, u32 length, u32 nfds)

@@ -14,6 +14,9 @@
  *	                 <-         START
  *	STATS, CONSOLE   ->                any time
  *	                 <-         ZAP    -> ZAPPED
+ *	                 <-         BALLOON        any time
+ *	DROP             ->                -> DROPPED
+ *	BALLOON_STATS    ->                any time
  *	                 <-         STOP
  *	EXIT             ->                last message
  */
@@ -24,11 +27,13 @@
 #include "lib/types.h"
 
 #define ATTACH_MAGIC       0x54534c42U /* "BLST" */
-#define ATTACH_VERSION     1
+#define ATTACH_VERSION     2
 #define ATTACH_MAX_MESSAGE 8192
 #define ATTACH_MAX_FDS     2
 #define ATTACH_MAX_REGIONS 8
 #define ATTACH_MAX_RANGES  256
+#define ATTACH_MAX_RUNS    1000
+#define ATTACH_MAX_DROPS   8 /* that a VMM may send before the first is answered */
 #define ATTACH_NAME_MAX    64
 #define ATTACH_TEXT_MAX    512
 
@@ -43,6 +48,10 @@ enum attach_type {
 	ATTACH_STATS,
 	ATTACH_CONSOLE,
 	ATTACH_EXIT,
+	ATTACH_BALLOON,
+	ATTACH_DROP,
+	ATTACH_DROPPED,
+	ATTACH_BALLOON_STATS,
 	ATTACH_TYPES
 };
 
@@ -53,7 +62,7 @@ struct attach_header {
 	u16 version;
 	u16 type;
 	u32 length; /* of the whole message, this header included */
-	u32 serial; /* ZAPPED echoes that of its ZAP; else 0 */
+	u32 serial; /* ZAPPED echoes that of its ZAP, DROPPED that of its DROP; else 0 */
 };
 
 /* VMM: here I am. */
@@ -78,7 +87,12 @@ struct attach_guest {
 	char name[ATTACH_NAME_MAX];     /* NUL-terminated, as all strings here */
 	char workload[ATTACH_NAME_MAX];
 	char args[ATTACH_TEXT_MAX];
+	u32 devices; /* ATTACH_DEVICE_* */
+	u32 reserved;
 };
+
+/* The guest is to have a virtio balloon. */
+#define ATTACH_DEVICE_BALLOON (1U << 0)
 
 struct attach_region {
 	u64 gpa;         /* guest-physical address */
@@ -151,13 +165,62 @@ struct attach_exit {
 	char text[ATTACH_TEXT_MAX];
 };
 
+/* Manager: what the balloon should be. */
+struct attach_balloon {
+	struct attach_header header;
+	u64 target_pages; /* 4 KiB pages that the guest should give up, a wish */
+	u32 stats_ms;	  /* how often to ask the guest for its statistics; 0: not at all */
+	u32 hint_round;	  /* another number than before: ask it for its free pages; 0: no */
+};
+
+/* Pages of the RAM file. */
+struct attach_run {
+	u32 first;
+	u32 count;
+};
+
+enum attach_drop_what {
+	ATTACH_DROP_INFLATE, /* given up: content is void; not to be used before DEFLATE */
+	ATTACH_DROP_DEFLATE, /* taken back */
+	ATTACH_DROP_FREE,    /* free: content is void; may be used again at any time */
+	ATTACH_DROP_HINT,    /* free when the guest said so, but perhaps in use again: void only if not
+				written since it was hinted before */
+	ATTACH_DROP_RESET,   /* all pages are taken back; no runs */
+	ATTACH_DROP_WHATS
+};
+
+/* VMM: what the guest says of these pages. Answered by DROPPED once it is done; at most ATTACH_MAX_DROPS
+ * unanswered. */
+struct attach_drop {
+	struct attach_header header;
+	u32 what; /* enum attach_drop_what */
+	u32 count;
+	struct attach_run runs[ATTACH_MAX_RUNS];
+};
+
+#define ATTACH_STATS_TAGS 16
+
+/* VMM: the guest's side of the balloon, when it changes. */
+struct attach_balloon_stats {
+	struct attach_header header;
+	u64 target_pages; /* as the guest is told */
+	u64 actual_pages; /* as the guest says; it may lie */
+	u64 features;	  /* negotiated; 0: no driver */
+	u32 age_ms;	  /* of the values, when this was sent */
+	u32 valid;	  /* which values there are, a bit for each */
+	u64 values[ATTACH_STATS_TAGS]; /* by tag of the virtio specification */
+};
+
 _Static_assert(sizeof(struct attach_header) == 16, "ABI");
 _Static_assert(sizeof(struct attach_hello) == 24, "ABI");
-_Static_assert(sizeof(struct attach_guest) == 688, "ABI");
+_Static_assert(sizeof(struct attach_guest) == 696, "ABI");
 _Static_assert(sizeof(struct attach_memory) == 280, "ABI");
 _Static_assert(sizeof(struct attach_zap) == 4120, "ABI");
 _Static_assert(sizeof(struct attach_stop) == 536, "ABI");
 _Static_assert(sizeof(struct attach_exit) == 536, "ABI");
+_Static_assert(sizeof(struct attach_balloon) == 32, "ABI");
+_Static_assert(sizeof(struct attach_drop) == 8024, "ABI");
+_Static_assert(sizeof(struct attach_balloon_stats) == 176, "ABI");
 _Static_assert(sizeof(struct attach_stats) <= ATTACH_MAX_MESSAGE, "fits a message");
 
 /* Any message, aligned and large enough. */
@@ -171,6 +234,9 @@ union attach_message {
 	struct attach_stats stats;
 	struct attach_console console;
 	struct attach_exit exit;
+	struct attach_balloon balloon;
+	struct attach_drop drop;
+	struct attach_balloon_stats balloon_stats;
 	u8 bytes[ATTACH_MAX_MESSAGE];
 };
 

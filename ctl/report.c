@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "balloon/abi.h"
 #include "ctl/json.h"
 #include "lib/clock.h"
 #include "mem/page.h"
@@ -47,6 +48,43 @@ static void write_faults(struct json *json, const struct guest_snapshot *guest)
 	json_close(json);
 }
 
+/* Of what the guest says of itself only what it has said, by the names of the Linux driver. */
+static void write_balloon(struct json *json, const struct balloon_snapshot *balloon)
+{
+	static const char *const tags[BALLOON_STATS] = {
+		[BALLOON_STAT_SWAP_IN] = "swap_in",
+		[BALLOON_STAT_SWAP_OUT] = "swap_out",
+		[BALLOON_STAT_MAJOR_FAULTS] = "major_faults",
+		[BALLOON_STAT_MINOR_FAULTS] = "minor_faults",
+		[BALLOON_STAT_FREE] = "free_memory",
+		[BALLOON_STAT_TOTAL] = "total_memory",
+		[BALLOON_STAT_AVAILABLE] = "available_memory",
+		[BALLOON_STAT_CACHES] = "disk_caches",
+		[BALLOON_STAT_HUGETLB_ALLOCATED] = "hugetlb_allocations",
+		[BALLOON_STAT_HUGETLB_FAILED] = "hugetlb_failures",
+		[BALLOON_STAT_OOM_KILLS] = "oom_kills",
+		[BALLOON_STAT_ALLOC_STALLS] = "alloc_stalls",
+		[BALLOON_STAT_ASYNC_SCANNED] = "async_scans",
+		[BALLOON_STAT_DIRECT_SCANNED] = "direct_scans",
+		[BALLOON_STAT_ASYNC_RECLAIMED] = "async_reclaims",
+		[BALLOON_STAT_DIRECT_RECLAIMED] = "direct_reclaims",
+	};
+
+	json_open(json, "balloon", '{');
+	json_bool(json, "driver", balloon->features);
+	json_number(json, "target_bytes", balloon->target);
+	json_number(json, "actual_bytes", balloon->actual);
+	json_number(json, "inflated_pages", balloon->inflated);
+	json_number(json, "deflated_pages", balloon->deflated);
+	json_number(json, "freed_pages", balloon->freed);
+	json_open(json, "stats", '{');
+	for (u32 i = 0; i < BALLOON_STATS; i++)
+		if (balloon->valid >> i & 1)
+			json_number(json, tags[i], balloon->values[i]);
+	json_close(json);
+	json_close(json);
+}
+
 static void write_guest(struct json *json, const struct guest_snapshot *guest)
 {
 	json_open(json, NULL, '{');
@@ -73,6 +111,7 @@ static void write_guest(struct json *json, const struct guest_snapshot *guest)
 	for (u32 i = 0; i < PAGE_STATES; i++)
 		json_number(json, state_names[i], guest->pages[i]);
 	json_close(json);
+	write_balloon(json, &guest->balloon);
 	json_close(json);
 }
 

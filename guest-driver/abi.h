@@ -16,7 +16,8 @@
  *	GUEST_TABLES         page tables
  *	GUEST_IMAGE          the guest program, then one stack per vCPU
  *	heap_start .. ram    the workload's
- *	GUEST_MMIO           one page of device registers
+ *	GUEST_MMIO           a page of device registers
+ *	GUEST_BALLOON        a page of the balloon's, behind it (virtio/mmio_abi.h)
  *	GUEST_DATA           the data file, read-only
  *
  * RAM is contiguous from 0 in guest-virtual addresses; guest-physical it has a hole for devices at
@@ -29,7 +30,7 @@
 #include "lib/types.h"
 
 #define GUEST_ABI_MAGIC	  0x4e414e4f42414c4cULL
-#define GUEST_ABI_VERSION 1
+#define GUEST_ABI_VERSION 2
 #define GUEST_MAX_VCPUS	  16
 
 #define GUEST_BOOT	  0x1000UL
@@ -39,6 +40,7 @@
 #define GUEST_STACK_BYTES (16 * KiB)
 #define GUEST_LOW_BYTES	  REGION_SIZE	 /* all of the above lies below; the heap starts here */
 #define GUEST_MMIO	  0x4000000000UL /* 256 GiB */
+#define GUEST_BALLOON	  (GUEST_MMIO + PAGE_SIZE)
 #define GUEST_DATA	  0x4040000000UL /* 257 GiB */
 
 /* Ports, all 32 bits wide but the console's. */
@@ -87,7 +89,13 @@ struct guest_boot {
 	u32 workload; /* enum guest_workload */
 	u32 stop;     /* set by the VMM: finish, verify, exit */
 	struct guest_args args;
+	u32 devices;	/* GUEST_DEVICE_* */
+	u32 interrupts; /* by the VMM: grows when a device would interrupt a guest that can be */
+	/* RAM from this guest address on lies that much higher in guest-physical memory. */
+	u64 hole_start, hole_bytes;
 };
+
+#define GUEST_DEVICE_BALLOON 1U
 
 enum guest_phase {
 	GUEST_PHASE_BOOT,

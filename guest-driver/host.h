@@ -19,6 +19,9 @@ struct guest_host_ops {
 	void (*sleep_ms)(struct guest_host *host, u32 vcpu, u32 milliseconds);
 	/* The statistics of this vCPU have entered another phase. */
 	void (*doorbell)(struct guest_host *host, u32 vcpu);
+	/* The balloon's registers (virtio/mmio_abi.h), 32 bits; only where boot.devices has one. */
+	u32 (*read_register)(struct guest_host *host, u32 offset);
+	void (*write_register)(struct guest_host *host, u32 offset, u32 value);
 };
 
 /* Owned by the caller, who usually embeds it; unchanged while a vCPU runs. */

@@ -7,6 +7,7 @@
 #include "hv/guest.h"
 #include "hv/layout.h"
 #include "hv/vcpu.h"
+#include "virtio/mmio_abi.h"
 
 struct accel_kvm {
 	struct accel accel;
@@ -36,6 +37,20 @@ static int add_memory(struct kvm_guest *kvm)
 	return err;
 }
 
+static int add_balloon(struct kvm_guest *kvm)
+{
+	struct hv_balloon *balloon = kvm->guest->balloon;
+	int err;
+
+	if (!balloon)
+		return 0;
+	err = bus_add(&kvm->mmio_bus, HV_BALLOON_GPA, VIRTIO_MMIO_BYTES, hv_balloon_bus(balloon));
+	if (err)
+		return err;
+	return kvm_vm_add_doorbell(&kvm->vm, HV_BALLOON_GPA + VIRTIO_MMIO_QUEUE_NOTIFY, false,
+				   hv_balloon_doorbell(balloon));
+}
+
 static int add_devices(struct kvm_guest *kvm)
 {
 	int doorbell = kvm->guest->doorbell;
@@ -46,7 +61,7 @@ static int add_devices(struct kvm_guest *kvm)
 	if (!err)
 		err = kvm_vm_add_doorbell(&kvm->vm, HV_MMIO_GPA + GUEST_MMIO_DOORBELL, false,
 					  doorbell);
-	return err;
+	return err ? err : add_balloon(kvm);
 }
 
 static int add_vcpus(struct accel_kvm *accel)

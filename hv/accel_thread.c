@@ -34,8 +34,7 @@ static void host_console(struct guest_host *host, u32 vcpu, const char *text, si
 
 static void host_sleep(struct guest_host *host, u32 vcpu, u32 milliseconds)
 {
-	(void)vcpu;
-	hv_guest_sleep(of_host(host)->guest, milliseconds);
+	hv_guest_sleep(of_host(host)->guest, vcpu, milliseconds);
 }
 
 static void host_doorbell(struct guest_host *host, u32 vcpu)
@@ -44,10 +43,29 @@ static void host_doorbell(struct guest_host *host, u32 vcpu)
 	hv_event_raise(of_host(host)->guest->doorbell);
 }
 
+static u32 host_read_register(struct guest_host *host, u32 offset)
+{
+	struct bus_device *bus = hv_balloon_bus(of_host(host)->guest->balloon);
+	struct bus_access access = {.offset = offset, .size = sizeof(u32)};
+
+	bus->ops->read(bus, &access);
+	return (u32)access.value;
+}
+
+static void host_write_register(struct guest_host *host, u32 offset, u32 value)
+{
+	struct bus_device *bus = hv_balloon_bus(of_host(host)->guest->balloon);
+	const struct bus_access access = {.offset = offset, .value = value, .size = sizeof(u32)};
+
+	bus->ops->write(bus, &access);
+}
+
 static const struct guest_host_ops host_ops = {
 	.console = host_console,
 	.sleep_ms = host_sleep,
 	.doorbell = host_doorbell,
+	.read_register = host_read_register,
+	.write_register = host_write_register,
 };
 
 static int accel_thread_create(struct hv_guest *guest, struct accel **accel, const char **why)

@@ -228,6 +228,8 @@ void boot_build_tables(const struct ram *ram, u64 data_bytes)
 		tables_map(&tables, at, layout_ram_gpa(at), LEVEL_REGION,
 			   PTE_READ | PTE_WRITE | PTE_NOEXEC);
 	tables_map(&tables, GUEST_MMIO, HV_MMIO_GPA, LEVEL_PAGE, PTE_READ | PTE_WRITE | PTE_NOEXEC);
+	tables_map(&tables, GUEST_BALLOON, HV_BALLOON_GPA, LEVEL_PAGE,
+		   PTE_READ | PTE_WRITE | PTE_NOEXEC);
 	/* The last region may be only partly backed; behind the data it reads as ones. */
 	for (u64 at = 0; at < data_bytes; at += REGION_SIZE)
 		tables_map(&tables, GUEST_DATA + at, data_gpa + at, LEVEL_REGION,

@@ -15,6 +15,7 @@
 
 #include "guest-driver/args.h"
 #include "guest-driver/host.h"
+#include "hv/layout.h"
 #include "hv/tsc.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -122,6 +123,12 @@ int hv_guest_create(const struct attach_guest *config, int data_fd, const struct
 			 (unsigned long long)config->data_bytes, strerror(-err));
 		goto destroy;
 	}
+	err = config->devices & ATTACH_DEVICE_BALLOON ? hv_balloon_create(guest, &guest->balloon)
+						      : 0;
+	if (err) {
+		snprintf(text, ATTACH_TEXT_MAX, "cannot make a balloon: %s", strerror(-err));
+		goto destroy;
+	}
 	*created = guest;
 	return 0;
 destroy:
@@ -163,6 +170,9 @@ void hv_guest_boot(struct hv_guest *guest)
 		.seed = guest->config.seed,
 		.workload = guest->workload,
 		.args = guest->args,
+		.devices = guest->balloon ? GUEST_DEVICE_BALLOON : 0,
+		.hole_start = HV_HOLE_START,
+		.hole_bytes = HV_HOLE_END - HV_HOLE_START,
 	};
 
 	if (guest->accel->ops->boot)
@@ -371,16 +381,30 @@ void hv_guest_vcpu_exit(struct hv_guest *guest, u32 vcpu, u32 how)
 	}
 }
 
-void hv_guest_sleep(struct hv_guest *guest, u32 milliseconds)
+void hv_guest_interrupt(struct hv_guest *guest)
+{
+	struct guest_boot *boot = (struct guest_boot *)(guest->ram.base + GUEST_BOOT);
+
+	/* First the word, then the waking: whoever wakes finds it. */
+	__atomic_fetch_add(&boot->interrupts, 1, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&guest->lock);
+	guest->interrupts++;
+	pthread_cond_broadcast(&guest->changed);
+	pthread_mutex_unlock(&guest->lock);
+}
+
+void hv_guest_sleep(struct hv_guest *guest, u32 vcpu, u32 milliseconds)
 {
 	u64 until = clock_now_ns() + MIN(milliseconds, (u32)GUEST_SLEEP_MAX) * NSEC_PER_MSEC;
 	struct timespec deadline = {(time_t)(until / NSEC_PER_SEC), (long)(until % NSEC_PER_SEC)};
 	int err = 0;
 
 	pthread_mutex_lock(&guest->lock);
-	while (!guest->stopping && !guest->leaving && !err)
+	while (!guest->stopping && !guest->leaving && !err &&
+	       guest->seen[vcpu] == guest->interrupts)
 		err = pthread_cond_clockwait(&guest->changed, &guest->lock, CLOCK_MONOTONIC,
 					     &deadline);
+	guest->seen[vcpu] = guest->interrupts;
 	pthread_mutex_unlock(&guest->lock);
 }
 
@@ -410,6 +434,7 @@ void hv_guest_destroy(struct hv_guest *guest)
 	hv_guest_halt(guest);
 	for (u32 i = 0; i < guest->threads; i++)
 		pthread_join(guest->thread[i], NULL);
+	hv_balloon_destroy(guest->balloon);
 	if (guest->accel)
 		guest->accel->ops->destroy(guest->accel);
 	ram_unmap(&guest->ram);

@@ -25,6 +25,7 @@
 #include "attach/attach.h"
 #include "guest-driver/abi.h"
 #include "hv/accel.h"
+#include "hv/balloon.h"
 #include "hv/boot.h"
 #include "hv/console.h"
 #include "hv/ram.h"
@@ -41,16 +42,19 @@ struct hv_guest {
 	u64 data_bytes; /* of the mapping: whole pages */
 	u64 tsc_khz;
 	struct accel *accel;
-	int notify;   /* eventfd: console text to fetch, or the guest has ended */
-	int over;     /* eventfd: readable for good once the guest has ended */
-	int doorbell; /* eventfd: a vCPU asks for its statistics to be read */
+	struct hv_balloon *balloon; /* NULL: it has none */
+	int notify;		    /* eventfd: console text to fetch, or the guest has ended */
+	int over;		    /* eventfd: readable for good once the guest has ended */
+	int doorbell;		    /* eventfd: a vCPU asks for its statistics to be read */
 
 	struct console console;
 	_Atomic u64 strays; /* accesses to ports and registers nobody owns */
 
 	pthread_mutex_t lock; /* guards all below; never held while touching guest memory */
 	pthread_cond_t changed;
-	bool stopping; /* told to finish: sleepers wake, and nobody sleeps any more */
+	u32 interrupts;		   /* of devices, so far: sleepers wake */
+	u32 seen[GUEST_MAX_VCPUS]; /* ... by the end of each vCPU's last sleep */
+	bool stopping;		   /* told to finish: sleepers wake, and nobody sleeps any more */
 	_Atomic bool
 		leaving; /* vCPUs are to return at once; written under the lock, read without */
 	bool fatal;
@@ -111,8 +115,13 @@ void hv_guest_fail(struct hv_guest *guest, enum attach_exit_code code, const cha
 /* A vCPU has finished and says how (enum guest_exit, but guests write what they like). */
 void hv_guest_vcpu_exit(struct hv_guest *guest, u32 vcpu, u32 how);
 
-/* Sleeps up to that long (at most a second), less when the guest is told to stop or leave. */
-void hv_guest_sleep(struct hv_guest *guest, u32 milliseconds);
+/* Sleeps up to that long (at most a second), less when the guest is told to stop or leave, or a device has
+ * interrupted since this vCPU last slept. */
+void hv_guest_sleep(struct hv_guest *guest, u32 vcpu, u32 milliseconds);
+
+/* A device interrupts a guest that has no interrupt controller: counts it in the boot page, where vCPUs
+ * look, and wakes those that sleep. Touches guest memory. */
+void hv_guest_interrupt(struct hv_guest *guest);
 
 void hv_guest_console(struct hv_guest *guest, const char *text, u32 length);
 

@@ -4,7 +4,8 @@
  * have their devices; the data file follows behind RAM.
  *
  *	0 ............ 3 GiB          RAM, first part
- *	HV_MMIO_GPA                   one page of device registers
+ *	HV_MMIO_GPA                   a page of device registers
+ *	HV_BALLOON_GPA                a page of the balloon's
  *	HV_IDENTITY_GPA, HV_TSS_GPA   four pages that VMX without "unrestricted guest" wants
  *	4 GiB ........                RAM, the rest
  *	next GiB boundary             data file, read-only
@@ -19,6 +20,7 @@
 #define HV_HOLE_START	(3 * GiB)
 #define HV_HOLE_END	(4 * GiB)
 #define HV_MMIO_GPA	0xd0000000UL
+#define HV_BALLOON_GPA	0xd0001000UL
 #define HV_IDENTITY_GPA 0xfffbc000UL
 #define HV_TSS_GPA	0xfffbd000UL
 

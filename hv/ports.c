@@ -16,7 +16,7 @@ static void sleep_write(struct bus_device *device, const struct bus_access *acce
 {
 	struct guest_ports *ports = container_of(device, struct guest_ports, sleep);
 
-	hv_guest_sleep(ports->guest, (u32)MIN(access->value, (u64)UINT32_MAX));
+	hv_guest_sleep(ports->guest, access->vcpu, (u32)MIN(access->value, (u64)UINT32_MAX));
 }
 
 static void exit_write(struct bus_device *device, const struct bus_access *access)

@@ -317,6 +317,14 @@ static void vmm_receive(struct vmm *vmm)
 	case ATTACH_STOP:
 		vmm_stop(vmm);
 		break;
+	case ATTACH_BALLOON:
+		if (vmm->guest->balloon)
+			hv_balloon_order(vmm->guest->balloon, &vmm->message.balloon);
+		break;
+	case ATTACH_DROPPED:
+		if (vmm->guest->balloon)
+			hv_balloon_dropped(vmm->guest->balloon);
+		break;
 	default:
 		hv_guest_fail(vmm->guest, ATTACH_EXIT_VMM, "unexpected %s from the manager",
 			      attach_type_name(vmm->message.header.type));
@@ -417,6 +425,8 @@ int vmm_run(int socket, const struct boot_image *image)
 				  "seccomp filters, and must permit them here",
 				  strerror(-err));
 	err = caretaker_start(&vmm.caretaker, vmm.guest);
+	if (!err && vmm.guest->balloon)
+		err = hv_balloon_start(vmm.guest->balloon, socket);
 	if (err)
 		return vmm_refuse(&vmm, "cannot start a thread: %s", strerror(-err));
 	vmm_serve(&vmm);

@@ -29,6 +29,7 @@ void guest_config_defaults(struct guest_config *config)
 		.seed = 1,
 		.node = -1,
 		.workload = "fill",
+		.balloon = true,
 	};
 }
 

@@ -23,6 +23,8 @@ struct guest_config {
 	char args[ATTACH_TEXT_MAX];
 	char data[CONFIG_PATH_MAX]; /* file or folder; "" none */
 	char salt[ATTACH_NAME_MAX]; /* guests of the same salt may share content; "" none */
+	bool balloon;
+	u64 balloon_target; /* bytes it should give up from the start */
 };
 
 /* Who may share the content of a page with whom; the numbers are ESXi's (Mem.ShareForceSalting). */

@@ -11,6 +11,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "manager/balloon.h"
 #include "manager/data.h"
 #include "manager/handler.h"
 #include "manager/process.h"
@@ -18,6 +19,7 @@
 #include "mem/space.h"
 
 #define EXIT_PATIENCE 2000		 /* ms a VMM may take to end once it said so */
+#define BALLOON_STATS_MS 1000		 /* between two questions how a guest is */
 #define STOP_PATIENCE (5 * NSEC_PER_SEC) /* ... and once it was told to end at once */
 
 /* Which message comes next. */
@@ -34,6 +36,7 @@ struct guest {
 	u32 hello_flags;
 	struct space *space;
 	struct handler *handler;
+	struct guest_balloon *balloon; /* NULL: none, or not running */
 	u64 started_ns;
 	_Atomic u64 kill_ns; /* when a VMM told to end at once is killed; 0: not told */
 	bool exit_known;
@@ -157,6 +160,10 @@ static void guest_end(struct guest *guest)
 	if (guest->started_ns)
 		guest->last.run_ns = clock_now_ns() - guest->started_ns;
 	count_space(guest, &guest->last);
+	if (guest->balloon)
+		guest_balloon_snapshot(guest->balloon, &guest->last.balloon);
+	guest_balloon_destroy(guest->balloon);
+	guest->balloon = NULL;
 	if (guest->space)
 		space_end(guest->space);
 	guest->space = NULL;
@@ -231,6 +238,7 @@ static void answer_hello(struct guest *guest, const struct attach_hello *hello)
 	order->seed = config->seed;
 	order->vcpus = config->vcpus;
 	order->accel = guest->host->config->accel;
+	order->devices = config->balloon ? ATTACH_DEVICE_BALLOON : 0;
 	snprintf(order->name, sizeof(order->name), "%s", config->name);
 	snprintf(order->workload, sizeof(order->workload), "%s", config->workload);
 	snprintf(order->args, sizeof(order->args), "%s", config->args);
@@ -301,6 +309,18 @@ static bool covers_ram(const struct attach_memory *memory, u64 bytes)
 	return sum == bytes;
 }
 
+/* It is told at once what its balloon should be. */
+static int begin_balloon(struct guest *guest)
+{
+	if (!guest->config->balloon)
+		return 0;
+	guest->balloon = guest_balloon_create(guest->space, guest->socket);
+	if (!guest->balloon)
+		return -ENOMEM;
+	return guest_balloon_order(guest->balloon, guest->config->balloon_target,
+				   BALLOON_STATS_MS);
+}
+
 /* MEMORY: take it over, and let the guest run. */
 static void answer_memory(struct guest *guest, const struct attach_memory *memory, int uffd)
 {
@@ -320,6 +340,8 @@ static void answer_memory(struct guest *guest, const struct attach_memory *memor
 	if (!result)
 		result = attach_send(guest->socket, &message, ATTACH_START, sizeof(message.header),
 				     0, NULL, 0);
+	if (!result)
+		result = begin_balloon(guest);
 	if (result) {
 		guest_refuse(guest, "its memory cannot be served: %s", strerror(-result));
 		return;
@@ -372,6 +394,14 @@ static void take_exit(struct guest *guest, const struct attach_exit *exit)
 	guest_end(guest);
 }
 
+static void take_drop(struct guest *guest, const struct attach_drop *drop)
+{
+	const char *why;
+
+	if (guest_balloon_drop(guest->balloon, drop, &why))
+		guest_refuse(guest, "its VMM broke the attach protocol: %s", why);
+}
+
 /* Which messages a VMM may send, by stage. */
 static bool in_turn(const struct guest *guest, u32 type)
 {
@@ -384,6 +414,9 @@ static bool in_turn(const struct guest *guest, u32 type)
 	case ATTACH_STATS:
 	case ATTACH_CONSOLE:
 		return guest->stage == STAGE_RUNNING;
+	case ATTACH_DROP:
+	case ATTACH_BALLOON_STATS:
+		return guest->balloon;
 	case ATTACH_EXIT:
 		return true;
 	default:
@@ -408,6 +441,12 @@ static void dispatch(struct guest *guest, const union attach_message *message, c
 		break;
 	case ATTACH_CONSOLE:
 		print_console(guest, &message->console);
+		break;
+	case ATTACH_DROP:
+		take_drop(guest, &message->drop);
+		break;
+	case ATTACH_BALLOON_STATS:
+		guest_balloon_take_stats(guest->balloon, &message->balloon_stats);
 		break;
 	case ATTACH_EXIT:
 		take_exit(guest, &message->exit);
@@ -470,6 +509,13 @@ void guest_reap(struct guest *guest)
 	guest_refuse(guest, "its VMM did not end when told to, and was killed");
 }
 
+int guest_set_balloon(struct guest *guest, u64 target_bytes)
+{
+	if (!guest->balloon)
+		return -ENODEV;
+	return guest_balloon_order(guest->balloon, target_bytes, BALLOON_STATS_MS);
+}
+
 void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot)
 {
 	*snapshot = guest->last;
@@ -477,6 +523,8 @@ void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot)
 		return;
 	if (guest->started_ns)
 		snapshot->run_ns = clock_now_ns() - guest->started_ns;
+	if (guest->balloon)
+		guest_balloon_snapshot(guest->balloon, &snapshot->balloon);
 	count_space(guest, snapshot);
 }
 

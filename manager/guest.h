@@ -43,6 +43,10 @@ void guest_stop(struct guest *guest, bool graceful, const char *reason);
 /* Kills the VMM of a guest that was told to end at once and has not, after a while. */
 void guest_reap(struct guest *guest);
 
+/* Wants the guest to give up that many bytes by its balloon. Returns 0; -ENODEV when it has none or does not
+ * run, or -errno. */
+int guest_set_balloon(struct guest *guest, u64 target_bytes);
+
 void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot);
 
 /* Kills it if it still runs, and frees it. */

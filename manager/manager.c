@@ -312,6 +312,11 @@ void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapsh
 	snapshot_swap(manager, snapshot);
 }
 
+int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes)
+{
+	return guest_set_balloon(manager->guests[index], target_bytes);
+}
+
 void manager_guest_snapshot(struct manager *manager, u32 index, struct guest_snapshot *snapshot)
 {
 	guest_snapshot(manager->guests[index], snapshot);

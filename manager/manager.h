@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "attach/attach.h"
+#include "manager/balloon.h"
 #include "manager/config.h"
 
 struct manager;
@@ -40,6 +41,7 @@ struct guest_snapshot {
 	u64 huge_bytes;		      /* mapped by 2 MiB pages */
 	u64 pages[8];		      /* by enum page_state; stays as it was when it ended */
 	struct hist fault_latency[8]; /* by the state the page was in */
+	struct balloon_snapshot balloon;
 };
 
 struct host_snapshot {
@@ -82,6 +84,10 @@ int manager_serve(struct manager *manager, int timeout_ms);
 
 /* Asks every running guest to end: gracefully (verify and report first) or at once. */
 void manager_stop_guests(struct manager *manager, bool graceful, const char *reason);
+
+/* Wants a guest to give up that many bytes by its balloon. Returns 0; -ENODEV when it has no balloon or does
+ * not run, or -errno. Same thread as manager_serve(). */
+int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes);
 
 void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapshot);
 

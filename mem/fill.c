@@ -121,6 +121,9 @@ static bool hold_pages(struct fill *fill, u64 count, enum fill_class class)
 
 		if (page_word_busy(word) || fill_class_of(page_word_state(word)) != class)
 			continue;
+		/* What the guest gave up it does not want back unasked. */
+		if (page_word_state(word) == PAGE_BALLOONED && fill->first + i != fill->fault)
+			continue;
 		page_hold(&space->table, fill->first + i);
 		region->held++;
 		fill->words[i] = word;

@@ -69,6 +69,7 @@ struct space_counters {
 	_Atomic u64 missing, minor, wp, removed;
 	_Atomic u64 stall_ns;
 	_Atomic u64 evicted, refaulted;
+	_Atomic u64 dropped; /* pages, because their guest gave them up */
 	_Atomic u64 whole_regions;
 };
 

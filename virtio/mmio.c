@@ -64,7 +64,7 @@ static void reset(struct virtio_mmio *mmio)
 	for (u32 i = 0; i < mmio->device->ops->queues; i++)
 		virtqueue_reset(&mmio->queues[i]);
 	mmio->epoch++;
-	mmio->device->ops->kick(mmio->device);
+	mmio->device->ops->reset(mmio->device);
 }
 
 /* Section 3.1.1: the driver may set bits and clear none; it cannot set ours. FEATURES_OK stays clear when
@@ -324,16 +324,15 @@ bool virtio_queue_ready(struct virtio_mmio *mmio, u32 queue)
 	return ready;
 }
 
-bool virtio_pop(struct virtio_mmio *mmio, u32 queue, struct virtqueue_chain *chain, u32 *epoch)
+bool virtio_pop(struct virtio_mmio *mmio, u32 queue, u32 epoch, struct virtqueue_chain *chain)
 {
 	int popped = 0;
 
 	pthread_mutex_lock(&mmio->lock);
-	if (running(mmio))
+	if (epoch == mmio->epoch && running(mmio))
 		popped = virtqueue_pop(&mmio->queues[queue], chain);
 	if (popped < 0)
 		give_up(mmio);
-	*epoch = mmio->epoch;
 	pthread_mutex_unlock(&mmio->lock);
 	return popped > 0;
 }

@@ -6,7 +6,7 @@
  * moment, is noticed by its epoch:
  *
  *	device thread                            vCPU
- *	virtio_pop(.., &epoch)  one chain
+ *	virtio_pop(.., epoch)  one chain
  *	work on it, no lock held                 writes 0 to Status: queues and features are gone,
  *	virtio_push(.., epoch)  -> nothing       the epoch is another
  *
@@ -38,9 +38,12 @@ struct virtio_device_ops {
 	void (*read_config)(struct virtio_device *device, u32 offset, u8 *to, u32 bytes);
 	void (*write_config)(struct virtio_device *device, u32 offset, const u8 *from, u32 bytes);
 
-	/* The driver is ready (DRIVER_OK), or has reset the device; or, with a queue's number, has made
-	 * buffers available. Wakes the device's thread. */
+	/* The driver is ready (DRIVER_OK), or has made buffers available. Wakes the device's thread. */
 	void (*kick)(struct virtio_device *device);
+
+	/* The driver has reset the device: what it wrote into the configuration is void. Wakes the
+	 * device's thread, which will find another epoch. */
+	void (*reset)(struct virtio_device *device);
 };
 
 struct virtio_device {
@@ -83,9 +86,9 @@ bool virtio_has_feature(struct virtio_mmio *mmio, u32 feature);
 /* Whether a driver is there and ready, and this queue in use. */
 bool virtio_queue_ready(struct virtio_mmio *mmio, u32 queue);
 
-/* The next chain of a queue, once the driver is ready, and the epoch it belongs to. True: there is one.
- * A queue that is broken makes the device need a reset. */
-bool virtio_pop(struct virtio_mmio *mmio, u32 queue, struct virtqueue_chain *chain, u32 *epoch);
+/* The next chain of a queue, once the driver of this epoch is ready. True: there is one. A queue that is
+ * broken makes the device need a reset. */
+bool virtio_pop(struct virtio_mmio *mmio, u32 queue, u32 epoch, struct virtqueue_chain *chain);
 
 /* Gives a chain back, unless there was a reset since. */
 void virtio_push(struct virtio_mmio *mmio, u32 queue, u32 epoch, u16 head, u32 written);

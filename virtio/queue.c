@@ -112,7 +112,8 @@ static int add_buffer(const struct virtqueue *queue, struct virtqueue_chain *cha
 		return -EPROTO; /* section 2.7.5 */
 	if (queue->host->ops->map(queue->host, gpa(descriptor->address), descriptor->length, &hva))
 		return -EPROTO;
-	chain->buffers[count] = (struct virtqueue_buffer){hva.ptr, descriptor->length};
+	chain->buffers[count] =
+		(struct virtqueue_buffer){hva.ptr, descriptor->length, gpa(descriptor->address)};
 	*(write ? &chain->writable : &chain->readable) += 1;
 	return 0;
 }

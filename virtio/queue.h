@@ -39,6 +39,7 @@ struct virtqueue {
 struct virtqueue_buffer {
 	u8 *at;
 	u32 length;
+	gpa_t gpa; /* of `at` */
 };
 
 /* What the driver made available at once: first what the device reads, then what it writes. */

@@ -65,12 +65,34 @@ Test(attach_check, every_type_has_its_least_length)
 {
 	for (enum attach_type type = ATTACH_HELLO; type < ATTACH_TYPES; type++) {
 		start_from(type);
-		shape.length = type == ATTACH_START || type == ATTACH_ZAPPED
-				       ? 0
-				       : sizeof(struct attach_header);
+		shape.length =
+			type == ATTACH_START || type == ATTACH_ZAPPED || type == ATTACH_DROPPED
+				? 0
+				: sizeof(struct attach_header);
 		message.header.length = shape.length;
 		cr_expect_eq(check(), -EPROTO, "%s", attach_type_name(type));
 	}
+}
+
+Test(attach_check, balloon)
+{
+	REFUSED(ATTACH_BALLOON, "larger", message.balloon.target_pages = 1ULL << 32);
+	ACCEPTED(ATTACH_BALLOON, message.balloon.target_pages = UINT32_MAX);
+	REFUSED(ATTACH_GUEST, "devices", message.guest.devices = 2);
+	ACCEPTED(ATTACH_GUEST, message.guest.devices = ATTACH_DEVICE_BALLOON);
+	REFUSED(ATTACH_BALLOON_STATS, "statistics", message.balloon_stats.valid = 1U << 16);
+}
+
+Test(attach_check, drop)
+{
+	REFUSED(ATTACH_DROP, "kind", message.drop.what = ATTACH_DROP_WHATS);
+	REFUSED(ATTACH_DROP, "number of runs", message.drop.count++);
+	REFUSED(ATTACH_DROP, "number of runs", message.drop.count = UINT32_MAX);
+	REFUSED(ATTACH_DROP, "do not fit", message.drop.count--);
+	REFUSED(ATTACH_DROP, "number of runs", message.drop.count = 0);
+	REFUSED(ATTACH_DROP, "empty", message.drop.runs[7].count = 0);
+	REFUSED(ATTACH_DROP, "wraps", message.drop.runs[7].count = UINT32_MAX);
+	REFUSED(ATTACH_DROP, "runs", message.drop.what = ATTACH_DROP_RESET);
 }
 
 Test(attach_check, hello)

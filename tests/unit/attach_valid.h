@@ -50,6 +50,14 @@ static inline void valid_body(union attach_message *message, enum attach_type ty
 		memset(message->console.text, 0xff, sizeof(message->console.text));
 	} else if (type == ATTACH_EXIT) {
 		message->exit.code = ATTACH_EXIT_CODES - 1;
+	} else if (type == ATTACH_BALLOON) {
+		message->balloon.target_pages = 16384;
+	} else if (type == ATTACH_DROP) {
+		message->drop.count = ATTACH_MAX_RUNS;
+		for (u32 i = 0; i < ATTACH_MAX_RUNS; i++)
+			message->drop.runs[i] = (struct attach_run){16 * i, 1 + i % 16};
+	} else if (type == ATTACH_BALLOON_STATS) {
+		message->balloon_stats.valid = 0x3ff;
 	}
 }
 
@@ -66,6 +74,10 @@ static inline struct attach_shape valid_shape(enum attach_type type)
 		[ATTACH_STATS] = {sizeof(struct attach_stats), 0},
 		[ATTACH_CONSOLE] = {sizeof(struct attach_console), 0},
 		[ATTACH_EXIT] = {sizeof(struct attach_exit), 0},
+		[ATTACH_BALLOON] = {sizeof(struct attach_balloon), 0},
+		[ATTACH_DROP] = {sizeof(struct attach_drop), 0},
+		[ATTACH_DROPPED] = {sizeof(struct attach_header), 0},
+		[ATTACH_BALLOON_STATS] = {sizeof(struct attach_balloon_stats), 0},
 	};
 
 	return shapes[type];

@@ -199,7 +199,8 @@ Test(hv_boot, tables_map_what_the_abi_says, FIXTURE)
 	cr_assert_eq(translate(&ram, 5 * GiB - 1), 6 * GiB - 1);
 	cr_assert_eq(translate(&ram, 5 * GiB), UINT64_MAX);
 	cr_assert_eq(translate(&ram, GUEST_MMIO), HV_MMIO_GPA);
-	cr_assert_eq(translate(&ram, GUEST_MMIO + PAGE_SIZE), UINT64_MAX);
+	cr_assert_eq(translate(&ram, GUEST_BALLOON), HV_BALLOON_GPA);
+	cr_assert_eq(translate(&ram, GUEST_BALLOON + PAGE_SIZE), UINT64_MAX);
 	cr_assert_eq(translate(&ram, GUEST_DATA + MiB), layout_data_gpa(ram.bytes) + MiB);
 	cr_assert_eq(translate(&ram, GUEST_DATA + 4 * MiB), UINT64_MAX);
 	cr_assert(writable(&ram, 5 * GiB - 1));

@@ -42,6 +42,7 @@ static const struct virtio_device_ops probe_ops = {
 	.read_config = probe_read,
 	.write_config = probe_write,
 	.kick = probe_kick,
+	.reset = probe_kick,
 };
 
 static void setup(void)
@@ -59,6 +60,14 @@ static void teardown(void)
 }
 
 TestSuite(virtio_mmio, .init = setup, .fini = teardown);
+
+static u32 epoch; /* of the last pop() */
+
+static bool pop(u32 queue)
+{
+	epoch = virtio_epoch(&mmio);
+	return virtio_pop(&mmio, queue, epoch, &chain);
+}
 
 static u32 status(void)
 {
@@ -124,27 +133,23 @@ Test(virtio_mmio, status_bits_are_only_set)
 
 Test(virtio_mmio, nothing_is_consumed_before_the_driver_is_ready)
 {
-	u32 epoch;
-
 	virtio_rig_negotiate(&rig, 0);
 	virtio_rig_setup_queue(&rig, 0);
 	virtio_rig_add(&rig, 0, RIG_BUFFERS, 8, 0);
 	probe.kicks = 0;
 	virtio_rig_write(&rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	cr_assert_eq(probe.kicks, 0);
-	cr_assert_not(virtio_pop(&mmio, 0, &chain, &epoch));
+	cr_assert_not(pop(0));
 	virtio_rig_write(&rig, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_DRIVER_OK);
 	cr_assert_eq(probe.kicks, 1, "what came early is looked for now");
-	cr_assert(virtio_pop(&mmio, 0, &chain, &epoch));
+	cr_assert(pop(0));
 }
 
 Test(virtio_mmio, used_buffers_interrupt)
 {
-	u32 epoch;
-
 	cr_assert(virtio_rig_start(&rig, 0, 2));
 	virtio_rig_add(&rig, 1, RIG_BUFFERS, 8, 0);
-	cr_assert(virtio_pop(&mmio, 1, &chain, &epoch));
+	cr_assert(pop(1));
 	virtio_push(&mmio, 1, epoch, chain.head, 0);
 	cr_assert_eq(rig.interrupts, 1);
 	cr_assert_eq(virtio_rig_read(&rig, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_INTERRUPT_USED);
@@ -154,11 +159,9 @@ Test(virtio_mmio, used_buffers_interrupt)
 
 Test(virtio_mmio, reset_in_the_middle_forgets_the_buffer)
 {
-	u32 epoch;
-
 	cr_assert(virtio_rig_start(&rig, 0, 2));
 	virtio_rig_add(&rig, 0, RIG_BUFFERS, 8, 0);
-	cr_assert(virtio_pop(&mmio, 0, &chain, &epoch));
+	cr_assert(pop(0));
 	virtio_rig_write(&rig, VIRTIO_MMIO_STATUS, 0);
 	cr_assert_eq(status(), 0);
 	cr_assert(virtio_rig_start(&rig, 0, 2), "a driver that starts anew");
@@ -169,18 +172,16 @@ Test(virtio_mmio, reset_in_the_middle_forgets_the_buffer)
 
 Test(virtio_mmio, broken_ring_needs_a_reset)
 {
-	u32 epoch;
-
 	cr_assert(virtio_rig_start(&rig, 0, 2));
 	virtio_rig_offer(&rig, 0, 999);
-	cr_assert_not(virtio_pop(&mmio, 0, &chain, &epoch));
+	cr_assert_not(pop(0));
 	cr_assert(status() & VIRTIO_STATUS_NEEDS_RESET);
 	cr_assert_eq(virtio_rig_read(&rig, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_INTERRUPT_CONFIG);
 	virtio_rig_add(&rig, 1, RIG_BUFFERS, 8, 0);
-	cr_assert_not(virtio_pop(&mmio, 1, &chain, &epoch), "nor does the other queue go on");
+	cr_assert_not(pop(1), "nor does the other queue go on");
 	cr_assert(virtio_rig_start(&rig, 0, 2));
 	virtio_rig_add(&rig, 1, RIG_BUFFERS, 8, 0);
-	cr_assert(virtio_pop(&mmio, 1, &chain, &epoch), "until it was reset");
+	cr_assert(pop(1), "until it was reset");
 }
 
 Test(virtio_mmio, queue_that_lies_nowhere_needs_a_reset)
@@ -258,13 +259,11 @@ Test(virtio_mmio, rubbish_to_all_registers_is_survived)
 	cr_assert(virtio_rig_start(&rig, 0, 2));
 	for (u32 i = 0; i < 200000; i++) {
 		static const u32 sizes[] = {1, 2, 4, 4, 4, 8};
-		u32 epoch;
-
 		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
 		virtio_mmio_write(&mmio, random >> 32 & 0x1ff, sizes[random >> 50 & 3],
 				  random >> 20 & (random & 1 ? 0xff : UINT32_MAX));
 		virtio_mmio_read(&mmio, random >> 41 & 0x1ff, 4);
-		if (virtio_pop(&mmio, random >> 60 & 1, &chain, &epoch))
+		if (pop(random >> 60 & 1))
 			virtio_push(&mmio, random >> 60 & 1, epoch, chain.head, 0);
 	}
 }

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/drop.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "mem/source.h"
+
+/* How long to wait for whoever holds a page: an eviction lets go of it within a group's time. */
+#define BUSY_US 20
+
+/* Pages of one region. */
+struct drop {
+	struct space *space;
+	struct region *region;
+	enum page_state to;
+	u64 run; /* resident pages right before the one looked at */
+	u64 freed, dropped;
+	bool busy; /* some were held by others */
+};
+
+static void punch(const struct space *space, u64 first, u64 count)
+{
+	fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  (off_t)(first * PAGE_SIZE), (off_t)(count * PAGE_SIZE));
+}
+
+/* Punches the run that ends before `index`. */
+static void end_run(struct drop *drop, u64 index)
+{
+	if (drop->run)
+		punch(drop->space, index - drop->run, drop->run);
+	drop->freed += drop->run;
+	drop->run = 0;
+}
+
+static void set_state(struct page_table *table, u64 index, enum page_state state)
+{
+	page_hold(table, index);
+	page_set(table, index, page_word(state, 0));
+	page_release(table, index);
+}
+
+static void forget_blob(const struct space *space, struct page_word word)
+{
+	struct page_source *source = space->memory->sources[page_word_state(word)];
+
+	if (source)
+		source->ops->invalidate(source, page_word_payload(word));
+}
+
+static void drop_page(struct drop *drop, u64 index)
+{
+	struct page_table *table = &drop->space->table;
+	struct page_word word = page_table_read(table, index);
+	enum page_state state = page_word_state(word);
+
+	if (page_word_busy(word)) {
+		page_wait(table, index);
+		atomic_store_explicit(&drop->region->waited, true, memory_order_relaxed);
+		drop->busy = true;
+	}
+	if (page_word_busy(word) || state == drop->to || state == PAGE_BALLOONED) {
+		end_run(drop, index);
+		return;
+	}
+	if (state == PAGE_RESIDENT)
+		drop->run++;
+	else
+		end_run(drop, index);
+	set_state(table, index, drop->to);
+	forget_blob(drop->space, word);
+	drop->dropped++;
+}
+
+/* All in one stroke. What a partial eviction could not split out of a huge page goes too. */
+static void drop_whole(struct drop *drop, u64 first)
+{
+	struct page_table *table = &drop->space->table;
+
+	punch(drop->space, first, REGION_PAGES);
+	drop->freed += drop->region->resident;
+	for (u64 i = first; i < first + REGION_PAGES; i++) {
+		struct page_word word = page_table_read(table, i);
+
+		if (page_word_state(word) == drop->to || page_word_state(word) == PAGE_BALLOONED)
+			continue;
+		set_state(table, i, drop->to);
+		forget_blob(drop->space, word);
+		drop->dropped++;
+	}
+}
+
+/* Region's lock held. Returns false when it cannot be done. */
+static bool drop_in_region(struct drop *drop, u64 first, u64 count)
+{
+	struct region *region = drop->region;
+
+	if (region_arm(drop->space, first))
+		return false;
+	if (count == REGION_PAGES && !region->held) {
+		drop_whole(drop, first);
+	} else {
+		for (u64 i = first; i < first + count; i++)
+			drop_page(drop, i);
+		end_run(drop, first + count);
+	}
+	region->resident -= (u16)drop->freed;
+	if (drop->freed)
+		region->huge = false;
+	return true;
+}
+
+static u64 drop_region(struct space *space, u64 first, u64 count, enum page_state to)
+{
+	u64 dropped = 0;
+	bool again = true;
+
+	while (again && !atomic_load_explicit(&space->failed, memory_order_relaxed)) {
+		struct drop drop = {.space = space, .region = space_region(space, first), .to = to};
+
+		pthread_mutex_lock(&drop.region->lock);
+		again = drop_in_region(&drop, first, count) && drop.busy;
+		pthread_mutex_unlock(&drop.region->lock);
+		budget_give(&space->memory->budget, drop.freed * PAGE_SIZE);
+		dropped += drop.dropped;
+		if (again)
+			usleep(BUSY_US);
+	}
+	return dropped;
+}
+
+u64 drop_pages(struct space *space, u64 first, u64 count, enum page_state to)
+{
+	u64 dropped = 0;
+
+	assert(first + count <= space->table.pages);
+	while (count) {
+		u64 here = MIN(count, REGION_PAGES - first % REGION_PAGES);
+
+		dropped += drop_region(space, first, here, to);
+		first += here;
+		count -= here;
+	}
+	atomic_fetch_add_explicit(&space->counters.dropped, dropped, memory_order_relaxed);
+	return dropped;
+}
+
+u64 drop_return(struct space *space, u64 first, u64 count)
+{
+	u64 returned = 0;
+
+	assert(first + count <= space->table.pages);
+	for (u64 i = first, end; i < first + count; i = end) {
+		struct region *region = space_region(space, i);
+
+		end = MIN(ALIGN_DOWN(i, REGION_PAGES) + REGION_PAGES, first + count);
+		pthread_mutex_lock(&region->lock);
+		for (; i < end; i++) {
+			struct page_word word = page_table_read(&space->table, i);
+
+			/* One that is busy is being filled: it was touched without waiting for us. */
+			if (page_word_busy(word) || page_word_state(word) != PAGE_BALLOONED)
+				continue;
+			set_state(&space->table, i, PAGE_ZERO);
+			returned++;
+		}
+		pthread_mutex_unlock(&region->lock);
+	}
+	return returned;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages a guest gives up or calls free: dropped from wherever they are, and the memory is back. */
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mem/drop.h"
+#include "tests/unit/mem_rig.h"
+
+#define PAGES (4 * MiB / PAGE_SIZE)
+
+static void start(struct mem_rig *rig, bool small)
+{
+	struct mem_guest_options options = {.bytes = 4 * MiB, .small = small};
+
+	mem_rig_start_with(rig, &options, 64 * MiB, true);
+}
+
+Test(mem_drop, ballooned_pages_give_their_memory_back)
+{
+	struct mem_rig rig;
+	u64 before;
+
+	start(&rig, true);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	before = rig.memory.budget.used;
+	cr_expect_eq(drop_pages(rig.guest.space, 100, 50, PAGE_BALLOONED), 50);
+	cr_expect_eq(before - rig.memory.budget.used, 50 * PAGE_SIZE);
+	cr_expect_eq(mem_guest_file_pages(&rig.guest), PAGES - 50);
+	cr_expect_eq(page_table_count(&rig.guest.space->table, PAGE_BALLOONED), 50);
+	mem_rig_check_counters(&rig);
+	for (u64 i = 0; i < PAGES; i++)
+		if (i < 100 || i >= 150)
+			cr_expect(mem_guest_check(&rig.guest, i, 1));
+	mem_rig_stop(&rig);
+}
+
+Test(mem_drop, whole_region_goes_in_one_stroke)
+{
+	struct mem_rig rig;
+
+	start(&rig, false);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	cr_expect_eq(drop_pages(rig.guest.space, 0, REGION_PAGES, PAGE_BALLOONED), REGION_PAGES);
+	cr_expect_eq(mem_guest_file_pages(&rig.guest), PAGES - REGION_PAGES);
+	cr_expect_eq(rig.guest.space->regions[0].mapping, REGION_ARMED);
+	mem_rig_check_counters(&rig);
+	cr_expect_eq(drop_return(rig.guest.space, 0, PAGES), REGION_PAGES);
+	cr_expect(mem_guest_check(&rig.guest, 7, 0), "reads zero");
+	mem_guest_settle(&rig.guest);
+	cr_expect_neq(mem_guest_state(&rig.guest, 8), PAGE_BALLOONED);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_drop, stored_pages_are_forgotten)
+{
+	struct mem_rig rig;
+
+	start(&rig, true);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_evict_all(&rig.guest);
+	cr_assert_gt(rig.pool.stored + rig.disk.stored, 0);
+	cr_expect_gt(drop_pages(rig.guest.space, 0, PAGES, PAGE_ZERO), 0);
+	cr_expect_eq(rig.pool.stored + rig.disk.stored, 0);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 0), 0, "all of it is zero now");
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_drop, touched_without_asking_a_ballooned_page_is_zero)
+{
+	struct mem_rig rig;
+
+	start(&rig, true);
+	mem_guest_write_all(&rig.guest, 1);
+	drop_pages(rig.guest.space, 0, 32, PAGE_BALLOONED);
+	cr_expect(mem_guest_check(&rig.guest, 5, 0));
+	mem_guest_settle(&rig.guest);
+	cr_expect_eq(mem_guest_state(&rig.guest, 5), PAGE_RESIDENT);
+	cr_expect_eq(mem_guest_state(&rig.guest, 6), PAGE_BALLOONED,
+		     "but none that was not touched");
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_drop, twice_is_once)
+{
+	struct mem_rig rig;
+
+	start(&rig, true);
+	mem_guest_write_all(&rig.guest, 1);
+	cr_expect_eq(drop_pages(rig.guest.space, 3, 4, PAGE_BALLOONED), 4);
+	cr_expect_eq(drop_pages(rig.guest.space, 0, 10, PAGE_BALLOONED), 6);
+	cr_expect_eq(drop_pages(rig.guest.space, 0, 10, PAGE_ZERO), 0, "they stay ballooned");
+	cr_expect_eq(drop_return(rig.guest.space, 0, 20), 10);
+	cr_expect_eq(drop_return(rig.guest.space, 0, 20), 0);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+/* A guest that gives up pages of its own and takes them back, all the time. */
+struct giver {
+	struct mem_guest *guest;
+	u64 first, count;
+	_Atomic bool *stop;
+	u64 stale;
+	_Atomic u64 rounds;
+};
+
+static void *give_and_take(void *argument)
+{
+	struct giver *giver = argument;
+	struct space *space = giver->guest->space;
+	u64 state = giver->first + 1;
+
+	while (!*giver->stop) {
+		u64 run = 1 + mem_random(&state) % giver->count;
+		u64 first = giver->first + mem_random(&state) % (giver->count - run + 1);
+		u32 version = 1 + (u32)(mem_random(&state) % 1000);
+
+		for (u64 i = first; i < first + run; i++)
+			mem_guest_write(giver->guest, i, version);
+		for (u64 i = first; i < first + run; i++)
+			giver->stale += !mem_guest_check(giver->guest, i, version);
+		drop_pages(space, first, run, giver->rounds % 2 ? PAGE_ZERO : PAGE_BALLOONED);
+		drop_return(space, first, run);
+		for (u64 i = first; i < first + run; i += 7)
+			giver->stale += !mem_guest_check(giver->guest, i, 0);
+		drop_pages(space, first, run, PAGE_ZERO);
+		giver->rounds++;
+	}
+	return NULL;
+}
+
+static void *keep_evicting(void *argument)
+{
+	struct giver *giver = argument;
+
+	while (!*giver->stop)
+		for (u64 region = 0; region < PAGES; region += REGION_PAGES)
+			evict_pages(giver->guest->space, region, REGION_PAGES, UINT32_MAX);
+	return NULL;
+}
+
+/* Three guests' threads, neighbours in every group's region, with an evictor at work: what one gives up
+ * never costs another anything, and what it wrote before is gone for good. */
+Test(mem_drop, guests_verify_while_pages_are_given_up_and_evicted, .timeout = 120)
+{
+	_Atomic bool stop = false;
+	struct giver givers[3];
+	pthread_t threads[4];
+	struct mem_rig rig;
+	struct giver evictor;
+
+	start(&rig, true);
+	evictor = (struct giver){.guest = &rig.guest, .stop = &stop};
+	for (u32 i = 0; i < 3; i++) {
+		givers[i] = (struct giver){&rig.guest, 40 + i * 300, 300, &stop, 0, 0};
+		pthread_create(&threads[i], NULL, give_and_take, &givers[i]);
+	}
+	pthread_create(&threads[3], NULL, keep_evicting, &evictor);
+	for (u32 i = 0; i < 3; i++)
+		while (givers[i].rounds < 30)
+			usleep(1000);
+	stop = true;
+	for (u32 i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	for (u32 i = 0; i < 3; i++)
+		cr_expect_eq(givers[i].stale, 0, "%lu of %lu rounds", givers[i].stale,
+			     givers[i].rounds);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
