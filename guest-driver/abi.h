@@ -13,6 +13,7 @@
  *	GUEST_BOOT           boot page, written by the VMM before the first vCPU starts
  *	(HV_TASK_STATE       the VMM's: the task state segment and its port bitmap)
  *	GUEST_STATS          struct guest_vcpu_stats[vcpus], written by the guest
+ *	GUEST_SHARED         what the vCPUs and the balloon's driver share (guest-driver/balloon.h)
  *	GUEST_TABLES         page tables
  *	GUEST_IMAGE          the guest program, then one stack per vCPU
  *	heap_start .. ram    the workload's
@@ -33,15 +34,17 @@
 #define GUEST_ABI_VERSION 2
 #define GUEST_MAX_VCPUS	  16
 
-#define GUEST_BOOT	  0x1000UL
-#define GUEST_STATS	  0x10000UL
-#define GUEST_TABLES	  0x80000UL
-#define GUEST_IMAGE	  0x100000UL
-#define GUEST_STACK_BYTES (16 * KiB)
-#define GUEST_LOW_BYTES	  REGION_SIZE	 /* all of the above lies below; the heap starts here */
-#define GUEST_MMIO	  0x4000000000UL /* 256 GiB */
-#define GUEST_BALLOON	  (GUEST_MMIO + PAGE_SIZE)
-#define GUEST_DATA	  0x4040000000UL /* 257 GiB */
+#define GUEST_BOOT	   0x1000UL
+#define GUEST_STATS	   0x10000UL
+#define GUEST_SHARED	   0x30000UL
+#define GUEST_SHARED_BYTES (GUEST_TABLES - GUEST_SHARED)
+#define GUEST_TABLES	   0x80000UL
+#define GUEST_IMAGE	   0x100000UL
+#define GUEST_STACK_BYTES  (16 * KiB)
+#define GUEST_LOW_BYTES	   REGION_SIZE	  /* all of the above lies below; the heap starts here */
+#define GUEST_MMIO	   0x4000000000UL /* 256 GiB */
+#define GUEST_BALLOON	   (GUEST_MMIO + PAGE_SIZE)
+#define GUEST_DATA	   0x4040000000UL /* 257 GiB */
 
 /* Ports, all 32 bits wide but the console's. */
 enum guest_port {
@@ -74,6 +77,8 @@ struct guest_args {
 	u32 think_us;	    /* pause between operations, per vCPU; 0 none */
 	u64 ops;	    /* operations per vCPU, then verify and end; 0: until told to stop */
 	u32 verify_end;	    /* read and check everything at the end */
+	u32 cache_percent;  /* share of the workload's pages that is page cache */
+	u32 churn_percent;  /* share of the free pages that is kept in use by turns */
 	u32 reserved;
 };
 
@@ -120,6 +125,6 @@ struct guest_vcpu_stats {
 
 _Static_assert(sizeof(struct guest_boot) <= PAGE_SIZE, "the boot page is one page");
 _Static_assert(sizeof(struct guest_vcpu_stats) <= GUEST_STATS_STRIDE, "ABI");
-_Static_assert(GUEST_STATS + GUEST_MAX_VCPUS * GUEST_STATS_STRIDE <= GUEST_TABLES, "ABI");
+_Static_assert(GUEST_STATS + GUEST_MAX_VCPUS * GUEST_STATS_STRIDE <= GUEST_SHARED, "ABI");
 
 #endif

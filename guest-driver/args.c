@@ -15,6 +15,7 @@
 #define ALL	 ((1U << GUEST_WORKLOADS) - 1)
 #define KV	 (1U << GUEST_KV)
 #define PHASE	 (1U << GUEST_PHASE)
+#define PAGES	 (ALL & ~KV)
 
 struct arg_key {
 	const char *name;
@@ -222,6 +223,16 @@ static void store_phase_size(struct guest_args *args, u64 value)
 	args->phase_percent = (u32)value;
 }
 
+static void store_cache(struct guest_args *args, u64 value)
+{
+	args->cache_percent = (u32)value;
+}
+
+static void store_churn(struct guest_args *args, u64 value)
+{
+	args->churn_percent = (u32)value;
+}
+
 /* `mix` stands before `write`: keys are stored in this order, so that `write` wins. */
 static const struct arg_key keys[] = {
 	{"mix", KV, read_mix, store_write, 0, 100, "A, B or C"},
@@ -236,6 +247,8 @@ static const struct arg_key keys[] = {
 	{"theta", KV, read_fraction, store_theta, 0, 999, "0 .. 0.999"},
 	{"value", KV, read_bytes, store_value, 32, 64 * KiB, "32 .. 64K"},
 	{"phase", PHASE, read_time, store_phase, 10000, 3600000000, "10ms .. 1h, as in 2s"},
+	{"cache", PAGES, read_percent, store_cache, 0, 90, "0% .. 90%"},
+	{"churn", ALL, read_percent, store_churn, 0, 90, "0% .. 90%"},
 	{"phase-size", PHASE, read_percent, store_phase_size, 1, 100, "1% .. 100%"},
 };
 

@@ -15,6 +15,8 @@
  *	mix         A | B | C        YCSB's: write = 50 %, 5 %, 0 %; `write` wins     kv
  *	theta       0 .. 0.999       zipfian skew                                    kv
  *	value       32 .. 64K        bytes of a record                               kv
+ *	cache       0% .. 90%        share of the pages that is page cache           all but kv
+ *	churn       0% .. 90%        share of the free pages in use by turns         all
  *	phase       10ms .. 1h       how long a working set stays                    phase
  *	phase-size  1% .. 100%       its share of the pages                          phase
  *

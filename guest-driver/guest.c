@@ -82,6 +82,30 @@ const char *guest_diagnose(const struct guest_cpu *cpu, const void *from, u32 by
 	return "damaged";
 }
 
+/* How many polls go by between two looks at the clock: one costs as much as many polls. */
+#define POLL_PATIENCE 32
+
+void guest_poll(struct guest_cpu *cpu)
+{
+	u32 interrupts = __atomic_load_n(&cpu->boot->interrupts, __ATOMIC_ACQUIRE);
+	bool interrupted = interrupts != cpu->interrupts;
+	u64 now;
+
+	if (!interrupted && cpu->patience--)
+		return;
+	cpu->patience = POLL_PATIENCE;
+	cpu->interrupts = interrupts;
+	if (exchange_busy(cpu->exchange))
+		cache_trade(cpu);
+	if (cpu->index)
+		return;
+	now = guest_now_ns(cpu);
+	if (!interrupted && now < cpu->balloon.due)
+		return;
+	churn_step(cpu);
+	balloon_poll(cpu, now, interrupted);
+}
+
 /* A run that only a stop ends does not know how far it is: 1000, as the attach protocol has it. */
 static void progress(struct guest_cpu *cpu, u64 done, u64 all)
 {
@@ -100,6 +124,7 @@ static void fill(struct guest_cpu *cpu, const struct workload *workload)
 	enter(cpu, GUEST_PHASE_FILL);
 	while (cpu->filled < cpu->units && !guest_stopped(cpu)) {
 		workload->fill(cpu, cpu->filled++);
+		guest_poll(cpu);
 		progress(cpu, cpu->filled, cpu->units);
 	}
 }
@@ -113,6 +138,7 @@ static void think(struct guest_cpu *cpu)
 		return;
 	cpu->platform->sleep_ms(cpu, (u32)(cpu->thought_us / THINK_STEP_US));
 	cpu->thought_us %= THINK_STEP_US;
+	cpu->patience = 0;
 }
 
 static void operate(struct guest_cpu *cpu, const struct workload *workload)
@@ -125,16 +151,28 @@ static void operate(struct guest_cpu *cpu, const struct workload *workload)
 	progress(cpu, cpu->stats->ops, cpu->args.ops);
 }
 
+/* Who is asked for pages does not rest long. */
+static u32 rest_ms(const struct guest_cpu *cpu, const struct workload *workload)
+{
+	bool busy = exchange_busy(cpu->exchange) ||
+		    (!cpu->index && cpu->balloon.present && balloon_busy(cpu));
+
+	return busy ? 1 : workload->rest_ms;
+}
+
 static void run(struct guest_cpu *cpu, const struct workload *workload)
 {
 	enter(cpu, GUEST_PHASE_RUN);
 	while (!guest_stopped(cpu) && (!cpu->args.ops || cpu->stats->ops < cpu->args.ops)) {
 		if (workload->rest_ms) {
-			cpu->platform->sleep_ms(cpu, workload->rest_ms);
+			cpu->platform->sleep_ms(cpu, rest_ms(cpu, workload));
+			cpu->patience = 0;
+			guest_poll(cpu);
 			if (guest_stopped(cpu))
 				return;
 		}
 		operate(cpu, workload);
+		guest_poll(cpu);
 		if (cpu->args.think_us)
 			think(cpu);
 	}
@@ -146,6 +184,7 @@ static void verify(struct guest_cpu *cpu, const struct workload *workload)
 	enter(cpu, GUEST_PHASE_VERIFY);
 	for (u64 unit = 0; unit < cpu->filled; unit++) {
 		workload->verify(cpu, unit);
+		guest_poll(cpu);
 		progress(cpu, unit + 1, cpu->filled);
 	}
 	workload->audit(cpu);
@@ -198,11 +237,23 @@ static bool find_data(struct guest_cpu *cpu, const u8 *data)
 
 static void begin(struct guest_cpu *cpu)
 {
+	struct balloon_shared *shared = guest_pointer(cpu, GUEST_SHARED);
+
 	cpu->args = cpu->boot->args;
 	cpu->tsc_khz = cpu->boot->tsc_khz;
 	cpu->random = random_mix(cpu->boot->seed + cpu->index + 1);
 	heap_init(&cpu->heap, cpu->boot, cpu->index);
+	cpu->exchange = &shared->exchange[cpu->index];
 	content_init(&cpu->content, &cpu->args, cpu->boot->seed);
+}
+
+/* What no workload has is free memory, vCPU 0's to manage. */
+static void begin_balloon(struct guest_cpu *cpu)
+{
+	frames_init(&cpu->balloon.frames, cpu,
+		    heap_start(cpu->boot) + cpu->boot->vcpus * heap_share(cpu->boot));
+	balloon_start(cpu);
+	churn_init(cpu);
 }
 
 enum guest_exit guest_run(struct guest_cpu *cpu, const u8 *data)
@@ -220,10 +271,13 @@ enum guest_exit guest_run(struct guest_cpu *cpu, const u8 *data)
 	if (!find_data(cpu, data) || !workload->prepare(cpu))
 		return panic(cpu, "too little memory for this workload: "
 				  "raise memory or fill, or use fewer vCPUs");
+	if (!cpu->index)
+		begin_balloon(cpu);
 	fill(cpu, workload);
 	run(cpu, workload);
 	if (cpu->args.verify_end)
 		verify(cpu, workload);
+	__atomic_store_n(&cpu->exchange->ended, 1, __ATOMIC_RELEASE);
 	enter(cpu, GUEST_PHASE_DONE);
 	return cpu->stats->verify_failures ? GUEST_EXIT_VERIFY : GUEST_EXIT_OK;
 }

@@ -16,6 +16,9 @@
 #define GUEST_DRIVER_GUEST_H
 
 #include "guest-driver/abi.h"
+#include "guest-driver/balloon.h"
+#include "guest-driver/cache.h"
+#include "guest-driver/churn.h"
 #include "guest-driver/content.h"
 #include "guest-driver/heap.h"
 #include "guest-driver/zipf.h"
@@ -28,6 +31,9 @@ struct guest_platform {
 	void (*console)(struct guest_cpu *cpu, const char *text, size_t length);
 	void (*sleep_ms)(struct guest_cpu *cpu, u32 milliseconds);
 	void (*doorbell)(struct guest_cpu *cpu);
+	/* The balloon's registers, if there is one. */
+	u32 (*read_register)(struct guest_cpu *cpu, u32 offset);
+	void (*write_register)(struct guest_cpu *cpu, u32 offset, u32 value);
 };
 
 struct workload {
@@ -44,7 +50,8 @@ struct workload {
 struct pages {
 	u8 *base;
 	u32 *versions;
-	u64 count;
+	u64 count; /* of those with a place of their own; units beyond are of the cache */
+	struct cache cache;
 	u64 cursor;	/* sweep: the next page; phase: the first page of the working set */
 	u64 phase_ends; /* phase: by the clock of guest_now_ns */
 };
@@ -63,7 +70,7 @@ struct guest_cpu {
 	struct guest_host *host; /* threads only */
 	u64 ram;		 /* address of guest address 0 */
 	u32 index;
-	struct guest_boot *boot; /* only `stop` is read after the start */
+	struct guest_boot *boot; /* only `stop` and `interrupts` are read after the start */
 	struct guest_vcpu_stats *stats;
 	struct guest_args args;
 	u64 tsc_khz;
@@ -75,8 +82,13 @@ struct guest_cpu {
 	u64 filled; /* units below this one have been written */
 	u64 writes; /* after the fill: each made one unit one version newer */
 	u64 verified_bytes;
-	u64 thought_us; /* think time not slept yet */
-	u32 complaints; /* printed */
+	u64 thought_us;		       /* think time not slept yet */
+	u32 complaints;		       /* printed */
+	u32 interrupts;		       /* of the boot page, as last seen */
+	u32 patience;		       /* polls until the clock is looked at */
+	struct balloon_driver balloon; /* of vCPU 0 */
+	struct churn churn;	       /* ... too */
+	struct exchange *exchange;
 
 	/* Of whichever workload runs. */
 	union {
@@ -106,6 +118,10 @@ static inline bool guest_stopped(const struct guest_cpu *cpu)
 
 /* Time since some moment, by the time-stamp counter. */
 u64 guest_now_ns(const struct guest_cpu *cpu);
+
+/* To be called between operations, and after a sleep: does what the balloon asks of this vCPU. Cheap when
+ * that is nothing. */
+void guest_poll(struct guest_cpu *cpu);
 
 /* Counts memory that was read and found right. */
 void guest_verified(struct guest_cpu *cpu, u64 bytes);

@@ -2,14 +2,20 @@
 /* Pages are handed out in order and never come back: a workload takes all it needs at its start. */
 #include "guest-driver/heap.h"
 
+u64 heap_share(const struct guest_boot *boot)
+{
+	u64 start = heap_start(boot);
+	u64 pages = start < boot->ram_bytes ? (boot->ram_bytes - start) / PAGE_SIZE : 0;
+
+	return pages * boot->args.fill_percent / 100 / boot->vcpus * PAGE_SIZE;
+}
+
 void heap_init(struct heap *heap, const struct guest_boot *boot, u32 vcpu)
 {
-	u64 start = ALIGN_UP(boot->heap_start, PAGE_SIZE);
-	u64 pages = start < boot->ram_bytes ? (boot->ram_bytes - start) / PAGE_SIZE : 0;
-	u64 share = pages * boot->args.fill_percent / 100 / boot->vcpus;
+	u64 share = heap_share(boot);
 
-	heap->next = start + vcpu * share * PAGE_SIZE;
-	heap->end = heap->next + share * PAGE_SIZE;
+	heap->next = heap_start(boot) + vcpu * share;
+	heap->end = heap->next + share;
 }
 
 u64 heap_take(struct heap *heap, u64 bytes)

@@ -14,6 +14,14 @@ struct heap {
 	u64 end;
 };
 
+/* Where the shares of all vCPUs begin, and the bytes of each; what follows them is free. */
+static inline u64 heap_start(const struct guest_boot *boot)
+{
+	return ALIGN_UP(boot->heap_start, PAGE_SIZE);
+}
+
+u64 heap_share(const struct guest_boot *boot);
+
 /* The share of one vCPU, of boot->vcpus. */
 void heap_init(struct heap *heap, const struct guest_boot *boot, u32 vcpu);
 

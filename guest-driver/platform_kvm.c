@@ -36,10 +36,24 @@ static void kvm_doorbell(struct guest_cpu *cpu)
 	out32(GUEST_PORT_DOORBELL, 0);
 }
 
+static u32 kvm_read_register(struct guest_cpu *cpu, u32 offset)
+{
+	(void)cpu;
+	return *(volatile u32 *)(GUEST_BALLOON + offset);
+}
+
+static void kvm_write_register(struct guest_cpu *cpu, u32 offset, u32 value)
+{
+	(void)cpu;
+	*(volatile u32 *)(GUEST_BALLOON + offset) = value;
+}
+
 static const struct guest_platform kvm_platform = {
 	.console = kvm_console,
 	.sleep_ms = kvm_sleep_ms,
 	.doorbell = kvm_doorbell,
+	.read_register = kvm_read_register,
+	.write_register = kvm_write_register,
 };
 
 /* From entry.S. A VMM that comes back after the exit is asked to sleep, for as long as it likes. */

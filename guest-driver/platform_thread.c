@@ -18,10 +18,22 @@ static void thread_doorbell(struct guest_cpu *cpu)
 	cpu->host->ops->doorbell(cpu->host, cpu->index);
 }
 
+static u32 thread_read_register(struct guest_cpu *cpu, u32 offset)
+{
+	return cpu->host->ops->read_register(cpu->host, offset);
+}
+
+static void thread_write_register(struct guest_cpu *cpu, u32 offset, u32 value)
+{
+	cpu->host->ops->write_register(cpu->host, offset, value);
+}
+
 static const struct guest_platform thread_platform = {
 	.console = thread_console,
 	.sleep_ms = thread_sleep_ms,
 	.doorbell = thread_doorbell,
+	.read_register = thread_read_register,
+	.write_register = thread_write_register,
 };
 
 enum guest_exit guest_thread_main(struct guest_host *host, u32 vcpu)

@@ -21,7 +21,7 @@ static void operate_sweep(struct guest_cpu *cpu)
 	struct pages *pages = &cpu->pages;
 
 	pages_access(cpu, pages->cursor);
-	pages->cursor = pages->cursor + 1 < pages->count ? pages->cursor + 1 : 0;
+	pages->cursor = pages->cursor + 1 < cpu->units ? pages->cursor + 1 : 0;
 }
 
 static void move_working_set(struct guest_cpu *cpu, u64 now)
