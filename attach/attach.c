@@ -186,6 +186,8 @@ static const char *check_drop(const union attach_message *message, u32 nfds)
 	(void)nfds;
 	if (drop->what >= ATTACH_DROP_WHATS)
 		return "unknown kind of DROP";
+	if (drop->reserved || (drop->round && drop->what != ATTACH_DROP_HINT))
+		return "round without hints, or reserved field is not zero";
 	if (drop->count > ATTACH_MAX_RUNS || !drop->count != (drop->what == ATTACH_DROP_RESET))
 		return "number of runs out of bounds";
 	/* A DROP ends with its last run. */

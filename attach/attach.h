@@ -170,7 +170,7 @@ struct attach_balloon {
 	struct attach_header header;
 	u64 target_pages; /* 4 KiB pages that the guest should give up, a wish */
 	u32 stats_ms;	  /* how often to ask the guest for its statistics; 0: not at all */
-	u32 hint_round;	  /* another number than before: ask it for its free pages; 0: no */
+	u32 hint_round;	  /* one more than before: ask it for its free pages; 0: no */
 };
 
 /* Pages of the RAM file. */
@@ -195,6 +195,8 @@ struct attach_drop {
 	struct attach_header header;
 	u32 what; /* enum attach_drop_what */
 	u32 count;
+	u32 round; /* HINT: the hint_round that the guest answers; else 0 */
+	u32 reserved;
 	struct attach_run runs[ATTACH_MAX_RUNS];
 };
 
@@ -219,7 +221,7 @@ _Static_assert(sizeof(struct attach_zap) == 4120, "ABI");
 _Static_assert(sizeof(struct attach_stop) == 536, "ABI");
 _Static_assert(sizeof(struct attach_exit) == 536, "ABI");
 _Static_assert(sizeof(struct attach_balloon) == 32, "ABI");
-_Static_assert(sizeof(struct attach_drop) == 8024, "ABI");
+_Static_assert(sizeof(struct attach_drop) == 8032, "ABI");
 _Static_assert(sizeof(struct attach_balloon_stats) == 176, "ABI");
 _Static_assert(sizeof(struct attach_stats) <= ATTACH_MAX_MESSAGE, "fits a message");
 

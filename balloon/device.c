@@ -171,7 +171,9 @@ static void drop(struct balloon *balloon, enum balloon_drop what, u32 count)
 {
 	if (!balloon->lost && (count || what == BALLOON_DROP_RESET))
 		balloon->lost =
-			balloon->host->ops->drop(balloon->host, what, balloon->runs, count) != 0;
+			balloon->host->ops->drop(balloon->host, what,
+						 what == BALLOON_DROP_HINT ? balloon->order.hint_round : 0,
+						 balloon->runs, count) != 0;
 }
 
 /* A driver has gone, or another come: what it gave up is its machine's again. */
@@ -396,10 +398,12 @@ static void follow_config(struct balloon *balloon)
 	balloon->changed |= tell || (balloon->driver && actual != balloon->status.actual);
 	if (balloon->driver)
 		balloon->status.actual = actual;
-	if (round)
+	if (round) {
+		balloon->hinting = false;
 		set_hint_command(balloon, round_command(wanted.hint_round));
-	else if (tell)
+	} else if (tell) {
 		virtio_config_changed(&balloon->mmio);
+	}
 }
 
 static bool listen(struct balloon *balloon)

@@ -39,10 +39,11 @@ struct balloon_status {
 struct balloon_host_ops {
 	/*
 	 * Does what the driver said; returns when it is done, for the driver will be told so. The runs are
-	 * disjoint and ascending, but may lie outside of RAM: that part is ignored. Returns 0, or -errno
+	 * disjoint and ascending (of FREE and HINT in any order), but may lie outside of RAM: that part is
+	 * ignored. round: the order's hint_round that a HINT answers, else 0. Returns 0, or -errno
 	 * when the owner is gone and nothing will be done any more.
 	 */
-	int (*drop)(struct balloon_host *host, enum balloon_drop what,
+	int (*drop)(struct balloon_host *host, enum balloon_drop what, u32 round,
 		    const struct balloon_run *runs, u32 count);
 
 	/* The status has changed. */

@@ -77,6 +77,7 @@ static void write_balloon(struct json *json, const struct balloon_snapshot *ball
 	json_number(json, "inflated_pages", balloon->inflated);
 	json_number(json, "deflated_pages", balloon->deflated);
 	json_number(json, "freed_pages", balloon->freed);
+	json_number(json, "hinted_pages", balloon->hinted);
 	json_open(json, "stats", '{');
 	for (u32 i = 0; i < BALLOON_STATS; i++)
 		if (balloon->valid >> i & 1)

@@ -110,7 +110,7 @@ static int add_frames(struct hv_balloon *balloon, const struct balloon_run *run)
 	return err;
 }
 
-static int host_drop(struct balloon_host *host, enum balloon_drop what,
+static int host_drop(struct balloon_host *host, enum balloon_drop what, u32 round,
 		     const struct balloon_run *runs, u32 count)
 {
 	static const enum attach_drop_what whats[] = {
@@ -125,6 +125,8 @@ static int host_drop(struct balloon_host *host, enum balloon_drop what,
 	int err = 0;
 
 	drop->what = whats[what];
+	drop->round = round;
+	drop->reserved = 0;
 	drop->count = 0;
 	for (u32 i = 0; i < count && !err; i++)
 		err = add_frames(balloon, &runs[i]);

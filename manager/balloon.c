@@ -3,11 +3,16 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "balloon/abi.h"
 #include "lib/clock.h"
 #include "mem/drop.h"
+
+/* Between two questions for free pages. */
+#define ASK_PERIOD (500 * NSEC_PER_MSEC)
 
 struct guest_balloon {
 	struct space *space;
@@ -15,7 +20,9 @@ struct guest_balloon {
 	struct attach_balloon order; /* of the serving thread, as last sent */
 	struct attach_balloon_stats stats;
 	u64 stats_ns; /* when the values were true; 0: never */
-	_Atomic u64 inflated, deflated, freed;
+	_Atomic u64 inflated, deflated, freed, hinted;
+	_Atomic u32 asked; /* the last question for free pages */
+	u64 ask_due;	   /* ns: no question before */
 
 	pthread_mutex_t lock; /* guards all below; taken with no other */
 	pthread_cond_t changed;
@@ -74,18 +81,38 @@ int guest_balloon_ask_free(struct guest_balloon *balloon)
 {
 	if (!++balloon->order.hint_round)
 		balloon->order.hint_round = 1;
+	atomic_store(&balloon->asked, balloon->order.hint_round);
 	return send_order(balloon);
 }
 
-static void drop_run(struct guest_balloon *balloon, u32 what, const struct attach_run *run)
+void guest_balloon_tick(struct guest_balloon *balloon, u64 now)
 {
-	switch (what) {
+	const struct budget *budget = &balloon->space->memory->budget;
+
+	if (!(balloon->stats.features >> BALLOON_F_FREE_PAGE_HINT & 1) ||
+	    budget_free(budget) >= budget->high || now < balloon->ask_due)
+		return;
+	balloon->ask_due = now + ASK_PERIOD;
+	guest_balloon_ask_free(balloon);
+}
+
+/* Hints in answer to any but the last question come too late: they cannot be told from those before a
+ * page was marked. */
+static void drop_run(struct guest_balloon *balloon, const struct attach_drop *drop,
+		     const struct attach_run *run)
+{
+	switch (drop->what) {
 	case ATTACH_DROP_INFLATE:
 		balloon->inflated +=
 			drop_pages(balloon->space, run->first, run->count, PAGE_BALLOONED);
 		break;
 	case ATTACH_DROP_DEFLATE:
 		balloon->deflated += drop_return(balloon->space, run->first, run->count);
+		break;
+	case ATTACH_DROP_HINT:
+		if (drop->round == atomic_load(&balloon->asked))
+			balloon->hinted += drop_hinted(balloon->space, run->first, run->count,
+						       drop->round);
 		break;
 	case ATTACH_DROP_FREE:
 		balloon->freed += drop_pages(balloon->space, run->first, run->count, PAGE_ZERO);
@@ -98,7 +125,7 @@ static void carry_out(struct guest_balloon *balloon, const struct attach_drop *d
 	if (drop->what == ATTACH_DROP_RESET)
 		balloon->deflated += drop_return(balloon->space, 0, balloon->space->table.pages);
 	for (u32 i = 0; i < drop->count && !balloon->stop; i++)
-		drop_run(balloon, drop->what, &drop->runs[i]);
+		drop_run(balloon, drop, &drop->runs[i]);
 }
 
 /* A VMM that does not read its answers does so to its own guest. */
@@ -206,6 +233,7 @@ void guest_balloon_snapshot(struct guest_balloon *balloon, struct balloon_snapsh
 		.inflated = balloon->inflated,
 		.deflated = balloon->deflated,
 		.freed = balloon->freed,
+		.hinted = balloon->hinted,
 		.stats_age_ms = UINT64_MAX,
 		.valid = stats->valid,
 	};

@@ -18,8 +18,8 @@ struct balloon_snapshot {
 	u64 target;   /* as ordered last */
 	u64 actual;   /* as the guest says */
 	u64 features; /* negotiated, by number; 0: it has no driver */
-	u64 inflated, deflated,
-		freed;	  /* pages dropped or taken back in all, by the manager's count */
+	u64 inflated, deflated, freed; /* pages given up, taken back, reported free: our count */
+	u64 hinted;		       /* ... dropped because they were called free twice */
 	u64 stats_age_ms; /* UINT64_MAX: there never were any */
 	u32 valid;	  /* which values there are, a bit for each */
 	u64 values[ATTACH_STATS_TAGS]; /* by tag (enum balloon_stat) */
@@ -38,8 +38,13 @@ void guest_balloon_destroy(struct guest_balloon *balloon);
  * Returns 0 or -errno of the socket. */
 int guest_balloon_order(struct guest_balloon *balloon, u64 target, u32 stats_ms);
 
-/* Asks the guest for the pages that are free now. Returns 0 or -errno of the socket. */
+/* Asks the guest for the pages that are free now. What it names twice in a row, and has not written
+ * meanwhile, is dropped. Returns 0 or -errno of the socket. */
 int guest_balloon_ask_free(struct guest_balloon *balloon);
+
+/* Asks for free pages while memory is short, now and then: what is free need not be stored. To be called
+ * often. */
+void guest_balloon_tick(struct guest_balloon *balloon, u64 now);
 
 /* Takes on a DROP. Returns 0, or -EPROTO and why. */
 int guest_balloon_drop(struct guest_balloon *balloon, const struct attach_drop *drop,

@@ -502,9 +502,13 @@ void guest_stop(struct guest *guest, bool graceful, const char *reason)
 		guest->kill_ns = 1;
 }
 
-void guest_reap(struct guest *guest)
+void guest_tick(struct guest *guest)
 {
-	if (!guest_running(guest) || !guest->kill_ns || clock_now_ns() < guest->kill_ns)
+	u64 now = clock_now_ns();
+
+	if (guest->balloon)
+		guest_balloon_tick(guest->balloon, now);
+	if (!guest_running(guest) || !guest->kill_ns || now < guest->kill_ns)
 		return;
 	guest_refuse(guest, "its VMM did not end when told to, and was killed");
 }
@@ -514,6 +518,12 @@ int guest_set_balloon(struct guest *guest, u64 target_bytes)
 	if (!guest->balloon)
 		return -ENODEV;
 	return guest_balloon_order(guest->balloon, target_bytes, BALLOON_STATS_MS);
+}
+
+void guest_ask_free(struct guest *guest)
+{
+	if (guest->balloon)
+		guest_balloon_ask_free(guest->balloon);
 }
 
 void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot)

@@ -40,12 +40,16 @@ bool guest_running(const struct guest *guest);
 /* Asks it to end, gracefully or at once. */
 void guest_stop(struct guest *guest, bool graceful, const char *reason);
 
-/* Kills the VMM of a guest that was told to end at once and has not, after a while. */
-void guest_reap(struct guest *guest);
+/* To be called often: kills the VMM of a guest that was told to end at once and has not, after a while;
+ * keeps its balloon going. */
+void guest_tick(struct guest *guest);
 
 /* Wants the guest to give up that many bytes by its balloon. Returns 0; -ENODEV when it has none or does not
  * run, or -errno. */
 int guest_set_balloon(struct guest *guest, u64 target_bytes);
+
+/* Asks the guest for its free pages, as far as it has a balloon and runs. */
+void guest_ask_free(struct guest *guest);
 
 void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot);
 

@@ -241,7 +241,7 @@ int manager_serve(struct manager *manager, int timeout_ms)
 
 		sample_usage(manager);
 		for (u32 i = 0; i < manager->guest_count; i++)
-			guest_reap(manager->guests[i]);
+			guest_tick(manager->guests[i]);
 		serve_once(manager, now < until ? (int)((until - now) / NSEC_PER_MSEC) + 1 : 0);
 		running = count_running(manager);
 		if (running != before || clock_now_ns() >= until)
@@ -315,6 +315,11 @@ void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapsh
 int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes)
 {
 	return guest_set_balloon(manager->guests[index], target_bytes);
+}
+
+void manager_ask_free(struct manager *manager, u32 index)
+{
+	guest_ask_free(manager->guests[index]);
 }
 
 void manager_guest_snapshot(struct manager *manager, u32 index, struct guest_snapshot *snapshot)

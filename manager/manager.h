@@ -89,6 +89,10 @@ void manager_stop_guests(struct manager *manager, bool graceful, const char *rea
  * not run, or -errno. Same thread as manager_serve(). */
 int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes);
 
+/* Asks a guest for its free pages: those it names twice are dropped. While memory is short that happens by
+ * itself. */
+void manager_ask_free(struct manager *manager, u32 index);
+
 void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapshot);
 
 /* index < guest_count; guests stay listed after they end. */

@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include "mem/source.h"
+#include "mem/uffd.h"
 
 /* How long to wait for whoever holds a page: an eviction lets go of it within a group's time. */
 #define BUSY_US 20
+
+bool drop_test_skip_protect;
 
 /* Pages of one region. */
 struct drop {
@@ -169,4 +172,98 @@ u64 drop_return(struct space *space, u64 first, u64 count)
 		pthread_mutex_unlock(&region->lock);
 	}
 	return returned;
+}
+
+/* A mark of this question differs from those of the two before; an older one that does not only makes its
+ * page wait for the next question. */
+static u32 mark_of(u32 round)
+{
+	return 1 + round % 3;
+}
+
+static bool confirmed(struct page_word word, u32 round)
+{
+	return page_word_hint(word) && page_word_hint(word) != mark_of(round);
+}
+
+/* One call from the first to the last page that was marked: see freeze() in mem/evict.c. */
+static int protect(struct space *space, u64 first, u64 count)
+{
+	if (drop_test_skip_protect)
+		return 0;
+	return uffd_protect(space->options.uffd, space_hva(space, first), count * PAGE_SIZE);
+}
+
+/* Drops what is confirmed, and says from where to where there are pages to mark. */
+static void drop_confirmed(struct drop *drop, u64 first, u64 count, u32 round, u64 *low, u64 *high)
+{
+	const struct page_table *table = &drop->space->table;
+
+	*low = *high = first;
+	for (u64 i = first; i < first + count; i++) {
+		struct page_word word = page_table_read(table, i);
+
+		if (confirmed(word, round)) {
+			drop_page(drop, i);
+			continue;
+		}
+		end_run(drop, i);
+		if (page_word_busy(word) || page_word_hint(word) ||
+		    page_word_state(word) == PAGE_ZERO || page_word_state(word) == PAGE_BALLOONED)
+			continue;
+		if (*low == *high)
+			*low = i;
+		*high = i + 1;
+	}
+	end_run(drop, first + count);
+}
+
+static void mark(struct space *space, u64 low, u64 high, u64 first, u64 count, u32 round)
+{
+	if (low == high || protect(space, low, high - low))
+		return;
+	space_region(space, first)->hinted = true;
+	for (u64 i = first; i < first + count; i++) {
+		struct page_word word = page_table_read(&space->table, i);
+
+		if (page_word_busy(word) || page_word_state(word) == PAGE_ZERO ||
+		    page_word_state(word) == PAGE_BALLOONED)
+			continue;
+		page_hint(&space->table, i, mark_of(round));
+	}
+}
+
+static u64 hint_region(struct space *space, u64 first, u64 count, u32 round)
+{
+	struct drop drop = {
+		.space = space, .region = space_region(space, first), .to = PAGE_ZERO};
+	u64 low, high;
+
+	pthread_mutex_lock(&drop.region->lock);
+	if (!region_arm(space, first)) {
+		drop_confirmed(&drop, first, count, round, &low, &high);
+		mark(space, low, high, first, count, round);
+	}
+	drop.region->resident -= (u16)drop.freed;
+	if (drop.freed)
+		drop.region->huge = false;
+	pthread_mutex_unlock(&drop.region->lock);
+	budget_give(&space->memory->budget, drop.freed * PAGE_SIZE);
+	return drop.dropped;
+}
+
+u64 drop_hinted(struct space *space, u64 first, u64 count, u32 round)
+{
+	u64 dropped = 0;
+
+	assert(first + count <= space->table.pages);
+	while (count && !atomic_load_explicit(&space->failed, memory_order_relaxed)) {
+		u64 here = MIN(count, REGION_PAGES - first % REGION_PAGES);
+
+		dropped += hint_region(space, first, here, round);
+		first += here;
+		count -= here;
+	}
+	atomic_fetch_add_explicit(&space->counters.dropped, dropped, memory_order_relaxed);
+	return dropped;
 }

@@ -24,4 +24,17 @@ u64 drop_pages(struct space *space, u64 first, u64 count, enum page_state to);
 /* The guest takes pages back: those that are ballooned become PAGE_ZERO. Returns how many. */
 u64 drop_return(struct space *space, u64 first, u64 count);
 
+/*
+ * The guest called the pages [first, first + count) free, in answer to question number `round`, which is
+ * the last that was asked; but it may use them again at any time, even before we look. So a page is
+ * dropped only when it is called free twice: the first time it is protected against writes and marked, and
+ * what is then called free in answer to a *later* question, still marked, has not been written since before
+ * that question. A write traps and takes the mark away, as does all else that brings the page back.
+ * Returns how many were dropped.
+ */
+u64 drop_hinted(struct space *space, u64 first, u64 count, u32 round);
+
+/* For the test that shows what the protection is for: leaves it out. */
+extern bool drop_test_skip_protect;
+
 #endif

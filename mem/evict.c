@@ -180,6 +180,7 @@ static void let_waited_go(struct eviction *ev)
 		    !page_word_waiter(page_table_read(&space->table, ev->first + i)))
 			continue;
 		unstore(ev, i);
+		region_forget_hints(space, ev->first + i, 1);
 		ev->held[i] = false;
 		ev->region->held--;
 		page_release(&space->table, ev->first + i);
@@ -325,6 +326,7 @@ static void thaw(struct eviction *ev)
 		if (stays(ev, i)) {
 			run++;
 		} else if (run) {
+			region_forget_hints(space, ev->first + i - run, run);
 			uffd_unprotect(space->options.uffd, space_hva(space, ev->first + i - run),
 				       run * PAGE_SIZE);
 			run = 0;

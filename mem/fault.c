@@ -73,6 +73,7 @@ static void map_resident(struct space *space, const struct fault *fault, u64 beg
 
 	resident_around(space, fault->index, &first, &count);
 	hva = space_hva(space, first);
+	region_forget_hints(space, first, count);
 	region->idle &= ~(1U << (fault->index % REGION_PAGES / GROUP_PAGES));
 	if (fault->flags & UFFD_PAGEFAULT_FLAG_WP) {
 		/* Refused while the VMM drops memory: the guest tries again then. */

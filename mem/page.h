@@ -2,8 +2,8 @@
 /*
  * The page descriptor: all that is known of one 4 KiB guest page, in one 8-byte word.
  *
- *   63                       12 11      7   6      5       4    3     0
- *   |        payload          | reserved | void | waiter | busy | state |
+ *   63                       12 11      9 8   7   6      5       4    3     0
+ *   |        payload          | reserved | hint | void | waiter | busy | state |
  *
  * The payload belongs to the page source named by the state: a pool address, a place in the swap
  * file, a fill pattern. Eight bytes for 4096 keeps the metadata of a terabyte guest at 2 GiB, and a
@@ -13,7 +13,8 @@
  * says that some thread works on the page with the lock dropped; `waiter` that a guest touched it
  * meanwhile, so that whoever clears `busy` must wake the guest, and whoever wanted to take the page
  * away must leave it; `void` that its VMM dropped it meanwhile, so that whoever wanted to bring its
- * content back must not.
+ * content back must not. `hint` is not 0 while the page is as it was when its guest called it free
+ * (mem/drop.h).
  */
 #ifndef MEM_PAGE_H
 #define MEM_PAGE_H
@@ -39,6 +40,8 @@ struct page_word {
 #define PAGE_BUSY	   (1ULL << 4)
 #define PAGE_WAITER	   (1ULL << 5)
 #define PAGE_VOID	   (1ULL << 6)
+#define PAGE_HINT_SHIFT	   7
+#define PAGE_HINT_MASK	   (3ULL << PAGE_HINT_SHIFT)
 #define PAGE_HOLD_MASK	   (PAGE_BUSY | PAGE_WAITER | PAGE_VOID)
 #define PAGE_PAYLOAD_SHIFT 12
 #define PAGE_PAYLOAD_BITS  52
@@ -73,10 +76,15 @@ static inline bool page_word_void(struct page_word word)
 	return word.bits & PAGE_VOID;
 }
 
+static inline u32 page_word_hint(struct page_word word)
+{
+	return (u32)((word.bits & PAGE_HINT_MASK) >> PAGE_HINT_SHIFT);
+}
+
 /* The same state and payload, whoever holds or waits for the page. */
 static inline bool page_word_same(struct page_word a, struct page_word b)
 {
-	return !((a.bits ^ b.bits) & ~PAGE_HOLD_MASK);
+	return !((a.bits ^ b.bits) & ~(PAGE_HOLD_MASK | PAGE_HINT_MASK));
 }
 
 /* Which page: `space` names a guest in the host's table, `index` counts pages of its RAM file. Small

@@ -71,6 +71,14 @@ void page_drop(struct page_table *table, u64 index)
 	write_word(table, index, word.bits | PAGE_VOID);
 }
 
+void page_hint(struct page_table *table, u64 index, u32 hint)
+{
+	struct page_word word = page_table_read(table, index);
+
+	assert(hint <= PAGE_HINT_MASK >> PAGE_HINT_SHIFT);
+	write_word(table, index, (word.bits & ~PAGE_HINT_MASK) | (u64)hint << PAGE_HINT_SHIFT);
+}
+
 void page_set(struct page_table *table, u64 index, struct page_word word)
 {
 	struct page_word old = page_table_read(table, index);

@@ -47,7 +47,10 @@ void page_wait(struct page_table *table, u64 index);
 /* The VMM dropped a busy page: page_word_void() tells its holder. */
 void page_drop(struct page_table *table, u64 index);
 
-/* A new state and payload for a page that the caller holds. */
+/* Its guest has called the page free: 1 to 3; or it may have been written since: 0. */
+void page_hint(struct page_table *table, u64 index, u32 hint);
+
+/* A new state and payload for a page that the caller holds, and no hint. */
 void page_set(struct page_table *table, u64 index, struct page_word word);
 
 /* Ends page_hold(). Returns true when a guest waits and must be woken. */

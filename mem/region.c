@@ -25,9 +25,18 @@ void region_make_whole(struct space *space, u64 index)
 		return;
 	if (uffd_unregister(space->options.uffd, space_hva(space, first), REGION_SIZE))
 		return;
+	region_forget_hints(space, first, REGION_PAGES);
 	region->mapping = REGION_WHOLE;
 	region->idle = 0;
 	atomic_fetch_add_explicit(&space->counters.whole_regions, 1, memory_order_relaxed);
+}
+
+void region_forget_hints(struct space *space, u64 first, u64 count)
+{
+	if (!space_region(space, first)->hinted)
+		return;
+	for (u64 i = first; i < first + count; i++)
+		page_hint(&space->table, i, 0);
 }
 
 int region_arm(struct space *space, u64 index)

@@ -33,6 +33,7 @@ struct region {
 	u8 mapping;	     /* enum region_mapping */
 	bool huge;	     /* its memory is one huge page, as far as we know */
 	_Atomic bool waited; /* a guest waits for a page that is busy here */
+	bool hinted;	     /* pages of it may have a hint */
 	bool sampled;	     /* unmapped by the front hand of the clock, not looked at since */
 	u8 protection;	/* passes of the clock it is spared: it was refaulted soon after eviction */
 	u32 idle;	/* groups unmapped and not touched since, a bit each */
@@ -47,6 +48,9 @@ struct space;
  * is not registered it would do so unseen, and an eviction meanwhile would bring the old content back.
  * All of it must be resident, none busy. Wakes whoever waits in it. */
 void region_make_whole(struct space *space, u64 index);
+
+/* Forgets the hints of pages [first, first + count), which are of one region: they may be written now. */
+void region_forget_hints(struct space *space, u64 first, u64 count);
 
 /* Takes a WHOLE region back under userfaultfd. Returns 0 or -errno; it stays WHOLE then. */
 int region_arm(struct space *space, u64 index);

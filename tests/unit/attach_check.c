@@ -90,6 +90,8 @@ Test(attach_check, drop)
 	REFUSED(ATTACH_DROP, "number of runs", message.drop.count = UINT32_MAX);
 	REFUSED(ATTACH_DROP, "do not fit", message.drop.count--);
 	REFUSED(ATTACH_DROP, "number of runs", message.drop.count = 0);
+	REFUSED(ATTACH_DROP, "round", message.drop.round = 1);
+	REFUSED(ATTACH_DROP, "reserved", message.drop.reserved = 1);
 	REFUSED(ATTACH_DROP, "empty", message.drop.runs[7].count = 0);
 	REFUSED(ATTACH_DROP, "wraps", message.drop.runs[7].count = UINT32_MAX);
 	REFUSED(ATTACH_DROP, "runs", message.drop.what = ATTACH_DROP_RESET);

@@ -18,6 +18,7 @@ static struct owner {
 	struct balloon_host host;
 	u8 dropped[BALLOON_DROP_RESET + 1][FRAMES]; /* how often each frame */
 	u32 calls[BALLOON_DROP_RESET + 1];
+	u32 round;
 	u64 frames; /* dropped in all, RAM or not */
 	u16 used_at_drop;
 	u32 watched; /* queue */
@@ -30,12 +31,13 @@ static struct owner {
 static struct virtio_rig rig;
 static struct balloon *balloon;
 
-static int owner_drop(struct balloon_host *host, enum balloon_drop what,
+static int owner_drop(struct balloon_host *host, enum balloon_drop what, u32 round,
 		      const struct balloon_run *runs, u32 count)
 {
 	u64 last = 0;
 
 	(void)host;
+	owner.round = round;
 	owner.calls[what]++;
 	owner.used_at_drop = virtio_rig_used(&rig, owner.watched)->index;
 	for (u32 i = 0; i < count; i++) {
@@ -354,6 +356,7 @@ Test(balloon_device, hints_count_in_answer_to_their_round)
 	hint_command(command);
 	report(BALLOON_HINT_QUEUE);
 	cr_assert_eq(owner.dropped[BALLOON_DROP_HINT][16], 1);
+	cr_assert_eq(owner.round, 7);
 	hint_command(BALLOON_HINT_STOP);
 	cr_assert_eq(read_config(8), BALLOON_HINT_DONE, "the pages are the driver's again");
 	report(BALLOON_HINT_QUEUE);

@@ -173,3 +173,131 @@ Test(mem_drop, guests_verify_while_pages_are_given_up_and_evicted, .timeout = 12
 	mem_rig_check_counters(&rig);
 	mem_rig_stop(&rig);
 }
+
+Test(mem_drop, page_called_free_twice_is_dropped)
+{
+	struct mem_rig rig;
+
+	start(&rig, true);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	cr_expect_eq(drop_hinted(rig.guest.space, 0, 64, 1), 0);
+	cr_expect_eq(drop_hinted(rig.guest.space, 0, 64, 1), 0, "the same question");
+	cr_expect(mem_guest_check(&rig.guest, 3, 1), "reading does no harm");
+	cr_expect_eq(drop_hinted(rig.guest.space, 0, 64, 2), 64);
+	cr_expect_eq(mem_guest_state(&rig.guest, 3), PAGE_ZERO);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_drop, page_used_after_it_was_called_free_is_kept)
+{
+	struct mem_rig rig;
+
+	start(&rig, false);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	drop_hinted(rig.guest.space, 0, REGION_PAGES, 1);
+	mem_guest_write(&rig.guest, 3, 2);
+	drop_hinted(rig.guest.space, 0, REGION_PAGES, 2);
+	cr_expect(mem_guest_check(&rig.guest, 3, 2));
+	cr_expect_eq(mem_guest_state(&rig.guest, 100), PAGE_ZERO);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_drop, stored_page_called_free_twice_is_forgotten)
+{
+	struct mem_rig rig;
+
+	start(&rig, true);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_evict_all(&rig.guest);
+	drop_hinted(rig.guest.space, 0, PAGES, 1);
+	cr_expect(mem_guest_check(&rig.guest, 40, 1));
+	mem_guest_settle(&rig.guest);
+	cr_expect_gt(drop_hinted(rig.guest.space, 0, PAGES, 2), 0);
+	cr_expect(mem_guest_check(&rig.guest, 40, 1), "was used between");
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+/* A guest whose driver names what is free, and whose other half may use it again at once. */
+struct hinting {
+	struct mem_guest *guest;
+	_Atomic bool stop;
+	_Atomic u32 rounds;
+	_Atomic u8 is_free[PAGES];
+};
+
+/* Each round looks at what is free, dawdles as a queue does, and passes it on. */
+static void *name_free_pages(void *argument)
+{
+	struct hinting *hinting = argument;
+	static u8 named[PAGES];
+
+	while (!hinting->stop) {
+		u32 round = hinting->rounds + 1;
+
+		for (u32 i = 0; i < PAGES; i++)
+			named[i] = hinting->is_free[i];
+		usleep(500);
+		for (u32 i = 0; i < PAGES; i++)
+			if (named[i])
+				drop_hinted(hinting->guest->space, i, 1, round);
+		hinting->rounds = round;
+	}
+	return NULL;
+}
+
+/* Uses pages and lets them go at random. Returns how many were not as written. */
+static u64 use_pages(struct hinting *hinting, u32 rounds)
+{
+	static u32 versions[PAGES];
+	u64 state = 5, stale = 0;
+
+	while (hinting->rounds < rounds) {
+		u64 page = mem_random(&state) % PAGES;
+
+		if (!hinting->is_free[page]) {
+			stale += !mem_guest_check(hinting->guest, page, versions[page]);
+			hinting->is_free[page] = 1;
+			continue;
+		}
+		hinting->is_free[page] = 0;
+		mem_guest_write(hinting->guest, page, ++versions[page]);
+	}
+	return stale;
+}
+
+static u64 use_while_hinting(void)
+{
+	static struct hinting hinting;
+	struct mem_rig rig;
+	pthread_t thread;
+	u64 stale;
+
+	start(&rig, true);
+	hinting.guest = &rig.guest;
+	for (u32 i = 0; i < PAGES; i++)
+		hinting.is_free[i] = 1;
+	pthread_create(&thread, NULL, name_free_pages, &hinting);
+	stale = use_pages(&hinting, 60);
+	hinting.stop = true;
+	pthread_join(thread, NULL);
+	if (!stale)
+		cr_expect_gt(rig.guest.space->counters.dropped, 0);
+	mem_rig_stop(&rig);
+	return stale;
+}
+
+Test(mem_drop, page_used_while_hints_are_on_their_way_is_kept, .timeout = 120)
+{
+	cr_expect_eq(use_while_hinting(), 0);
+}
+
+Test(mem_drop, without_write_protection_hinted_pages_are_lost, .timeout = 120)
+{
+	drop_test_skip_protect = true;
+	cr_expect_gt(use_while_hinting(), 0);
+}
