@@ -233,6 +233,28 @@ static void store_churn(struct guest_args *args, u64 value)
 	args->churn_percent = (u32)value;
 }
 
+static bool read_free(const char *text, u64 *value)
+{
+	*value = !strcmp(text, "touched");
+	return *value || !strcmp(text, "untouched");
+}
+
+static bool read_report(const char *text, u64 *value)
+{
+	*value = !strcmp(text, "no");
+	return *value || !strcmp(text, "yes");
+}
+
+static void store_free(struct guest_args *args, u64 value)
+{
+	args->touch_free = (u32)value;
+}
+
+static void store_report(struct guest_args *args, u64 value)
+{
+	args->no_reports = (u32)value;
+}
+
 /* `mix` stands before `write`: keys are stored in this order, so that `write` wins. */
 static const struct arg_key keys[] = {
 	{"mix", KV, read_mix, store_write, 0, 100, "A, B or C"},
@@ -249,6 +271,8 @@ static const struct arg_key keys[] = {
 	{"phase", PHASE, read_time, store_phase, 10000, 3600000000, "10ms .. 1h, as in 2s"},
 	{"cache", PAGES, read_percent, store_cache, 0, 90, "0% .. 90%"},
 	{"churn", ALL, read_percent, store_churn, 0, 90, "0% .. 90%"},
+	{"free", ALL, read_free, store_free, 0, 1, "touched or untouched"},
+	{"report", ALL, read_report, store_report, 0, 1, "yes or no"},
 	{"phase-size", PHASE, read_percent, store_phase_size, 1, 100, "1% .. 100%"},
 };
 
@@ -285,7 +309,7 @@ static void list_keys(enum guest_workload kind, char *text, size_t size)
 static int find_key(const char *name, enum guest_workload kind, size_t *index, char *error,
 		    size_t size)
 {
-	char known[160];
+	char known[240];
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		if (strcmp(name, keys[i].name))

@@ -17,6 +17,8 @@
  *	value       32 .. 64K        bytes of a record                               kv
  *	cache       0% .. 90%        share of the pages that is page cache           all but kv
  *	churn       0% .. 90%        share of the free pages in use by turns         all
+ *	free        touched | untouched  whether free pages are written at the start     all
+ *	report      yes | no         report free pages to the host                   all
  *	phase       10ms .. 1h       how long a working set stays                    phase
  *	phase-size  1% .. 100%       its share of the pages                          phase
  *

@@ -107,6 +107,7 @@ void balloon_start(struct guest_cpu *cpu)
 	balloon->shared = guest_pointer(cpu, GUEST_SHARED);
 	balloon->frames_limit = NO_LIMIT;
 	balloon->report_delay = DELAY_FIRST;
+	balloon->report_due = guest_now_ns(cpu) + DELAY_FIRST;
 	for (u32 i = 0; i < BALLOON_QUEUES; i++)
 		set_up_queue(cpu, &balloon->queues[i], i, balloon->shared->rings[i]);
 	write_register(cpu, VIRTIO_MMIO_STATUS,
@@ -386,7 +387,7 @@ static void report(struct guest_cpu *cpu, u64 now)
 	u16 before = vq->added;
 
 	finish_reports(balloon);
-	if (balloon->reports || now < balloon->report_due)
+	if (balloon->reports || now < balloon->report_due || cpu->args.no_reports)
 		return;
 	if (balloon->reported)
 		adapt_delay(balloon);

@@ -26,6 +26,16 @@ void frames_init(struct frames *frames, struct guest_cpu *cpu, u64 start)
 	/* Memory is zero before it is first written, which is FRAME_CLEAN. */
 }
 
+void frames_touch(struct frames *frames, struct guest_cpu *cpu)
+{
+	for (u32 i = 0; i < frames->count; i++) {
+		if (!frame_is_free(frames->state[i]))
+			continue;
+		*(volatile u64 *)guest_pointer(cpu, (frames->first + i) * PAGE_SIZE) = i + 1;
+		frames_set(frames, i, FRAME_DIRTY);
+	}
+}
+
 void frames_set(struct frames *frames, u32 frame, enum frame_state state)
 {
 	frames->have[frames->state[frame]]--;

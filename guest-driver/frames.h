@@ -34,6 +34,9 @@ struct frames {
 /* The memory from this guest address to the end of RAM. */
 void frames_init(struct frames *frames, struct guest_cpu *cpu, u64 start);
 
+/* Writes to all free pages. */
+void frames_touch(struct frames *frames, struct guest_cpu *cpu);
+
 void frames_set(struct frames *frames, u32 frame, enum frame_state state);
 
 static inline bool frame_is_free(enum frame_state state)

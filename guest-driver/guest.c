@@ -252,6 +252,8 @@ static void begin_balloon(struct guest_cpu *cpu)
 {
 	frames_init(&cpu->balloon.frames, cpu,
 		    heap_start(cpu->boot) + cpu->boot->vcpus * heap_share(cpu->boot));
+	if (cpu->args.touch_free)
+		frames_touch(&cpu->balloon.frames, cpu);
 	balloon_start(cpu);
 	churn_init(cpu);
 }
