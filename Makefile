@@ -23,7 +23,7 @@ WARN     := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wsha
 CPPFLAGS += -I. -D_GNU_SOURCE
 CFLAGS   ?= -O2 -g
 CFLAGS   += -std=gnu17 $(WARN) -pthread -fno-strict-aliasing
-LDLIBS   := -luring -lxxhash -llz4 -lnuma -linih -lseccomp -lm
+LDLIBS   := -luring -lxxhash -llz4 -lnuma -linih -lseccomp -lfuse3 -lmicrohttpd -lncursesw -lm
 ifneq ($(SANITIZE),)
 CFLAGS   += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 LDFLAGS  += -fsanitize=$(SANITIZE)

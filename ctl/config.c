@@ -38,6 +38,7 @@ struct reader {
 	u32 section_line;
 	u64 seen; /* a bit per key of the table */
 	bool host_seen, ksm_seen;
+	bool guests_only; /* the host runs already */
 	struct guest_section guest;
 };
 
@@ -158,6 +159,9 @@ static int end_section(struct reader *reader)
 
 static int begin_host(struct reader *reader)
 {
+	if (reader->guests_only)
+		return fail(reader, reader->line,
+			    "the host runs already: only [guest NAME] sections can be added");
 	if (reader->host_seen)
 		return fail(reader, reader->line, "a second [host]: put all its keys into one");
 	reader->host_seen = true;
@@ -305,11 +309,30 @@ static int finish(struct reader *reader, int line)
 		return fail(reader, reader->line, "out of memory");
 	if (end_section(reader))
 		return -EINVAL;
-	if (!reader->host_seen)
+	if (!reader->host_seen && !reader->guests_only)
 		return fail(reader, reader->line, "there is no [host] section");
 	if (!reader->config->guest_count)
 		return fail(reader, reader->line, "there is no [guest NAME] section");
 	return 0;
+}
+
+static int read_stream(struct reader *reader)
+{
+	int ret, line;
+
+	host_config_defaults(reader->config);
+	reader->config->guests = NULL;
+	reader->config->guest_count = 0;
+	/* inih's settings are variables of the library; its stack buffer holds 200 bytes only. */
+	ini_use_stack = false;
+	ini_initial_alloc = LINE_MAX_BYTES;
+	ini_max_line = LINE_MAX_BYTES;
+
+	line = ini_parse_stream(next_line, reader, handle_key, reader);
+	ret = reader->failed ? -EINVAL : finish(reader, line);
+	if (ret)
+		config_free(reader->config);
+	return ret;
 }
 
 int config_read_stream(FILE *stream, const char *path, struct host_config *config, char *error,
@@ -317,21 +340,23 @@ int config_read_stream(FILE *stream, const char *path, struct host_config *confi
 {
 	struct reader reader = {
 		.stream = stream, .path = path, .error = error, .size = size, .config = config};
-	int ret, line;
 
-	host_config_defaults(config);
-	config->guests = NULL;
-	config->guest_count = 0;
-	/* inih's settings are variables of the library; its stack buffer holds 200 bytes only. */
-	ini_use_stack = false;
-	ini_initial_alloc = LINE_MAX_BYTES;
-	ini_max_line = LINE_MAX_BYTES;
+	return read_stream(&reader);
+}
 
-	line = ini_parse_stream(next_line, &reader, handle_key, &reader);
-	ret = reader.failed ? -EINVAL : finish(&reader, line);
-	if (ret)
-		config_free(config);
-	return ret;
+int config_read_guests(FILE *stream, const char *path, struct host_config *config, char *error,
+		       size_t size)
+{
+	struct reader reader = {
+		.stream = stream,
+		.path = path,
+		.guests_only = true,
+		.error = error,
+		.size = size,
+		.config = config,
+	};
+
+	return read_stream(&reader);
 }
 
 int config_read(const char *path, struct host_config *config, char *error, size_t size)

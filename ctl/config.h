@@ -20,6 +20,11 @@ int config_read(const char *path, struct host_config *config, char *error, size_
 int config_read_stream(FILE *stream, const char *path, struct host_config *config, char *error,
 		       size_t size);
 
+/* The same for a file of [guest] sections alone, to be added to a host that runs: a [host] section is
+ * refused. */
+int config_read_guests(FILE *stream, const char *path, struct host_config *config, char *error,
+		       size_t size);
+
 void config_free(struct host_config *config);
 
 #endif

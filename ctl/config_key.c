@@ -57,6 +57,10 @@ static const struct config_key host_keys[] = {
 	{ .name = "for", FIELD(DURATION, struct host_config, run_seconds), .max = UINT32_MAX,
 	  .preset = "0",
 	  .help = "tell the guests to verify and end after that time; 0: when they are done" },
+	{ .name = "control", TEXT(struct host_config, control), .preset = "",
+	  .help = "where the control tree is mounted, or off; empty: /run/ballast/NAME" },
+	{ .name = "metrics", TEXT(struct host_config, metrics), .preset = "",
+	  .help = "ADDRESS:PORT at which metrics can be scraped; empty: none" },
 };
 
 static const struct config_key guest_keys[] = {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/clock.h"
 
@@ -19,10 +20,26 @@ void outcome_free(struct outcome *outcome)
 	outcome->guests = NULL;
 }
 
+/* Guests may have been added. Without memory for them they are left out. */
+static void grow(struct outcome *outcome, u32 count)
+{
+	struct guest_snapshot *guests;
+
+	if (count <= outcome->count)
+		return;
+	guests = reallocarray(outcome->guests, count, sizeof(*guests));
+	if (!guests)
+		return;
+	memset(guests + outcome->count, 0, (count - outcome->count) * sizeof(*guests));
+	outcome->guests = guests;
+	outcome->count = count;
+}
+
 void outcome_take(struct outcome *outcome, struct manager *manager)
 {
 	manager_host_snapshot(manager, &outcome->host);
-	for (u32 i = 0; i < outcome->count; i++)
+	grow(outcome, outcome->host.guest_count);
+	for (u32 i = 0; i < MIN(outcome->count, outcome->host.guest_count); i++)
 		manager_guest_snapshot(manager, i, &outcome->guests[i]);
 }
 

@@ -14,11 +14,11 @@ struct outcome {
 	struct guest_snapshot *guests;
 };
 
-/* Makes room for `count` guests. Returns 0 or -ENOMEM; ends with outcome_free(). */
+/* Makes room for `count` guests; there may come more. Returns 0 or -ENOMEM; ends with outcome_free(). */
 int outcome_init(struct outcome *outcome, u32 count);
 void outcome_free(struct outcome *outcome);
 
-/* Asks the manager how all is now. Call from the thread that serves it. */
+/* Asks the manager how all is now. Any thread. */
 void outcome_take(struct outcome *outcome, struct manager *manager);
 
 /* The guest ended, by itself or when told to, and every page it read was right. */

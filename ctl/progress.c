@@ -45,7 +45,7 @@ struct progress {
 	u32 width, height; /* of the terminal */
 	u32 lines;	   /* drawn in this block so far */
 	u32 count;
-	struct guest_rates guests[];
+	struct guest_rates *guests;
 };
 
 enum progress_style progress_style_for(FILE *stream)
@@ -60,15 +60,13 @@ enum progress_style progress_style_for(FILE *stream)
 int progress_create(FILE *stream, enum progress_style style, const struct host_config *config,
 		    struct progress **progress)
 {
-	u32 count = config->guest_count;
-	struct progress *made = calloc(1, sizeof(*made) + count * sizeof(made->guests[0]));
+	struct progress *made = calloc(1, sizeof(*made));
 
 	if (!made)
 		return -ENOMEM;
 	made->stream = stream;
 	made->style = style;
 	made->config = config;
-	made->count = count;
 	*progress = made;
 	return 0;
 }
@@ -100,6 +98,22 @@ static void put_line(struct progress *progress, const char *format, ...)
 	progress->lines++;
 }
 
+/* Guests may have been added. Returns false when there is no memory for them. */
+static bool grow(struct progress *progress, u32 count)
+{
+	struct guest_rates *guests;
+
+	if (count <= progress->count)
+		return true;
+	guests = reallocarray(progress->guests, count, sizeof(*guests));
+	if (!guests)
+		return false;
+	memset(guests + progress->count, 0, (count - progress->count) * sizeof(*guests));
+	progress->guests = guests;
+	progress->count = count;
+	return true;
+}
+
 static void update_rates(struct progress *progress, const struct outcome *outcome, u64 now_ns)
 {
 	u64 elapsed_ns = now_ns - progress->rated_ns, faults = outcome_faults(outcome);
@@ -116,9 +130,8 @@ static void update_rates(struct progress *progress, const struct outcome *outcom
 		u64 stall_ns = guest->stall_ns - rates->stall_ns;
 
 		rates->ops_per_s = (double)(guest->ops - rates->ops) / seconds;
-		rates->stall_percent = MIN(
-			format_percent(stall_ns, elapsed_ns * progress->config->guests[i].vcpus),
-			100U);
+		rates->stall_percent =
+			MIN(format_percent(stall_ns, elapsed_ns * MAX(guest->vcpus, 1U)), 100U);
 		rates->ops = guest->ops;
 		rates->stall_ns = guest->stall_ns;
 	}
@@ -282,7 +295,7 @@ void progress_show(struct progress *progress, const struct outcome *outcome, u64
 {
 	bool block = progress->style == PROGRESS_BLOCK;
 
-	if (progress->style == PROGRESS_NONE)
+	if (progress->style == PROGRESS_NONE || !grow(progress, outcome->count))
 		return;
 	if (!progress->start_ns)
 		progress->start_ns = progress->rated_ns = progress->shown_ns = now_ns;
@@ -304,5 +317,6 @@ void progress_destroy(struct progress *progress)
 		fputs("\r\033[J", progress->stream);
 		fflush(progress->stream);
 	}
+	free(progress->guests);
 	free(progress);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctl/config.h"
+#include "ctl/faces.h"
 #include "ctl/outcome.h"
 #include "ctl/parse.h"
 #include "ctl/progress.h"
@@ -131,6 +132,7 @@ static enum cli_status run_config(const struct host_config *config,
 {
 	enum progress_style style = options->quiet ? PROGRESS_NONE : progress_style_for(stdout);
 	struct run run = {.config = config};
+	struct faces *faces;
 	enum cli_status status = CLI_FAILED;
 
 	if (outcome_init(&run.outcome, config->guest_count) ||
@@ -141,9 +143,14 @@ static enum cli_status run_config(const struct host_config *config,
 	catch_signals();
 	if (manager_create(config, &run.manager))
 		goto free_progress;
+	if (faces_start(config, run.manager, &faces)) {
+		manager_destroy(run.manager);
+		goto free_progress;
+	}
 	/* Guests that cannot start have ended, with a reason: the outcome shows it. */
 	manager_start_guests(run.manager);
 	serve(&run);
+	faces_stop(faces);
 	progress_destroy(run.progress);
 	run.progress = NULL;
 	manager_destroy(run.manager);

@@ -36,21 +36,23 @@ enum host_salting {
 
 struct host_config {
 	char name[ATTACH_NAME_MAX];
-	u64 memory_bytes;                /* the budget */
+	u64 memory_bytes;		 /* the budget */
 	char swap_file[CONFIG_PATH_MAX]; /* "" none: the pool is the last resort */
 	u64 swap_bytes;
 	bool swap_keep;
-	u32 pool_percent;    /* largest share of the budget the compressed pool may take; 0: no pool */
-	u32 acceleration;    /* LZ4's; 1 compresses best */
-	bool cgroup;         /* run inside a memory cgroup whose limit is budget + slack */
-	bool huge_pages;     /* 2 MiB pages where a region is whole */
-	u32 fault_poll_us;   /* longest a fault handler stays awake for the next fault */
-	u32 sample_ms;       /* time between two looks at which memory is idle */
-	u32 accel;           /* enum attach_accel */
-	u64 data_bytes;      /* at most that much of each guest's data is loaded */
-	u32 salting;         /* enum host_salting */
-	u32 run_seconds;     /* stop the guests gracefully after that; 0: when they end */
-	bool share_before_swap; /* one stored blob for evicted pages of the same content */
+	u32 pool_percent; /* largest share of the budget the compressed pool may take; 0: no pool */
+	u32 acceleration; /* LZ4's; 1 compresses best */
+	bool cgroup;	  /* run inside a memory cgroup whose limit is budget + slack */
+	bool huge_pages;  /* 2 MiB pages where a region is whole */
+	u32 fault_poll_us;	       /* longest a fault handler stays awake for the next fault */
+	u32 sample_ms;		       /* time between two looks at which memory is idle */
+	u32 accel;		       /* enum attach_accel */
+	u64 data_bytes;		       /* at most that much of each guest's data is loaded */
+	u32 salting;		       /* enum host_salting */
+	char control[CONFIG_PATH_MAX]; /* where the control tree is mounted; "" default, "off" */
+	char metrics[CONFIG_PATH_MAX]; /* "ADDRESS:PORT" of the metrics; "" none */
+	u32 run_seconds;	       /* stop the guests gracefully after that; 0: when they end */
+	bool share_before_swap;	       /* one stored blob for evicted pages of the same content */
 	u32 guest_count;
 	struct guest_config *guests;
 };

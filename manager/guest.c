@@ -40,12 +40,13 @@ struct guest {
 	u64 started_ns;
 	_Atomic u64 kill_ns; /* when a VMM told to end at once is killed; 0: not told */
 	bool exit_known;
+	struct pressure_average pressure;
 	struct guest_snapshot last; /* statistics of the guest; all of it once ended */
 	pthread_mutex_t why_lock;   /* guards why */
 	char why[ATTACH_TEXT_MAX];  /* why the manager ended it; "" it did not */
 };
 
-static const char *guest_name(const struct guest *guest)
+const char *guest_name(const struct guest *guest)
 {
 	return guest->config->name;
 }
@@ -133,6 +134,9 @@ static void count_space(const struct guest *guest, struct guest_snapshot *snapsh
 
 	if (!space)
 		return;
+	pressure_show(&guest->pressure, &snapshot->pressure);
+	snapshot->faults_removed = atomic_load(&space->counters.removed);
+	snapshot->metadata_bytes = space->metadata_bytes;
 	snapshot->stall_ns = atomic_load(&space->counters.stall_ns);
 	snapshot->faults_missing = atomic_load(&space->counters.missing);
 	snapshot->faults_minor = atomic_load(&space->counters.minor);
@@ -154,6 +158,7 @@ static void guest_end(struct guest *guest)
 
 	if (guest->stage == STAGE_ENDED)
 		return;
+	guest_sample(guest, clock_now_ns());
 	handler_stop(guest->handler);
 	guest->handler = NULL;
 	status = process_reap(&guest->vmm, EXIT_PATIENCE);
@@ -206,6 +211,8 @@ struct guest *guest_start(const struct guest_host *host, const struct guest_conf
 	guest->vmm = (struct process){.pid = -1, .pidfd = -1};
 	guest->last.memory_bytes = config->memory_bytes;
 	snprintf(guest->last.name, sizeof(guest->last.name), "%s", config->name);
+	guest->last.vcpus = config->vcpus;
+	guest->last.node = config->node;
 	snprintf(guest->last.workload, sizeof(guest->last.workload), "%s", config->workload);
 	pthread_mutex_init(&guest->why_lock, NULL);
 
@@ -281,6 +288,7 @@ static int begin_space(struct guest *guest, const struct attach_memory *memory, 
 		.bind = config->node >= 0,
 		.salt = host_config_salt(guest->host->config, config),
 		.removes = guest->hello_flags & ATTACH_HELLO_REMOVES,
+		.threads = config->vcpus,
 		.mappings = memory->count,
 	};
 
@@ -487,6 +495,11 @@ int guest_socket(const struct guest *guest)
 	return guest->socket;
 }
 
+u64 guest_memory_bytes(const struct guest *guest)
+{
+	return guest->last.memory_bytes;
+}
+
 bool guest_running(const struct guest *guest)
 {
 	return guest->stage != STAGE_ENDED;
@@ -536,6 +549,25 @@ void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot)
 	if (guest->balloon)
 		guest_balloon_snapshot(guest->balloon, &snapshot->balloon);
 	count_space(guest, snapshot);
+}
+
+void pressure_show(const struct pressure_average *average, struct pressure_snapshot *to)
+{
+	to->some_ns = average->some_ns;
+	to->full_ns = average->full_ns;
+	memcpy(to->some, average->some, sizeof(to->some));
+	memcpy(to->full, average->full, sizeof(to->full));
+}
+
+void guest_sample(struct guest *guest, u64 now_ns)
+{
+	if (guest->space)
+		pressure_sample(&guest->space->pressure, &guest->pressure, now_ns);
+}
+
+struct space *guest_get_space(struct guest *guest)
+{
+	return guest->space ? memory_get_space(guest->host->memory, guest->space->id) : NULL;
 }
 
 void guest_destroy(struct guest *guest)

@@ -6,7 +6,7 @@
  *
  *	guest_start -> HELLO, GUEST, MEMORY, START -> running -> EXIT or hang-up -> guest_end
  *
- * All functions belong to the thread that serves; only the space's callbacks come from others.
+ * All functions want the manager's lock; only the space's callbacks come without it, from any thread.
  */
 #ifndef MANAGER_GUEST_H
 #define MANAGER_GUEST_H
@@ -35,6 +35,8 @@ int guest_socket(const struct guest *guest);
 /* Handles what the socket has: one message, or the end of the connection. */
 void guest_receive(struct guest *guest);
 
+const char *guest_name(const struct guest *guest);
+u64 guest_memory_bytes(const struct guest *guest);
 bool guest_running(const struct guest *guest);
 
 /* Asks it to end, gracefully or at once. */
@@ -52,6 +54,15 @@ int guest_set_balloon(struct guest *guest, u64 target_bytes);
 void guest_ask_free(struct guest *guest);
 
 void guest_snapshot(const struct guest *guest, struct guest_snapshot *snapshot);
+
+/* Copies averages and totals into a snapshot. */
+void pressure_show(const struct pressure_average *average, struct pressure_snapshot *to);
+
+/* Brings its pressure averages up to now. */
+void guest_sample(struct guest *guest, u64 now_ns);
+
+/* Its memory, with a reference that space_put() gives back; NULL when it has none. */
+struct space *guest_get_space(struct guest *guest);
 
 /* Kills it if it still runs, and frees it. */
 void guest_destroy(struct guest *guest);

@@ -2,6 +2,11 @@
 /*
  * The manager: owns the memory of every guest on the host. It wires page sources and reclaimers
  * together, starts a VMM process per guest, serves their faults, reclaims, and says how all is.
+ *
+ * One thread serves: it talks to the VMMs and starts and ends guests. The others (control tree, metrics)
+ * ask and change at any time: every function but create, start_guests and destroy takes the manager's
+ * one lock, which the serving thread gives up while it waits. The lock is outermost, and so held that
+ * a guest's end (two seconds at worst) or the loading of its data may keep the others waiting.
  */
 #ifndef MANAGER_MANAGER_H
 #define MANAGER_MANAGER_H
@@ -20,6 +25,12 @@ enum guest_life {
 	GUEST_LIFE_ENDED, /* `exit` says how */
 };
 
+/* Waiting for memory, as mem/pressure.h has it: totals, and averages over 10, 60, 300 s in percent. */
+struct pressure_snapshot {
+	u64 some_ns, full_ns;
+	double some[3], full[3];
+};
+
 /* How one guest is; totals since it started. */
 struct guest_snapshot {
 	char name[ATTACH_NAME_MAX];
@@ -30,6 +41,8 @@ struct guest_snapshot {
 	u32 exit_code; /* enum attach_exit_code, once ended */
 	u32 accel;     /* enum attach_accel, once running */
 	pid_t pid;
+	u32 vcpus;
+	s32 node; /* NUMA node, -1: any */
 	u64 memory_bytes;
 	u64 progress; /* permille of the phase */
 	u64 ops, pages_verified, verify_failures;
@@ -42,6 +55,8 @@ struct guest_snapshot {
 	u64 pages[8];		      /* by enum page_state; stays as it was when it ended */
 	struct hist fault_latency[8]; /* by the state the page was in */
 	struct balloon_snapshot balloon;
+	u64 faults_removed, metadata_bytes;
+	struct pressure_snapshot pressure;
 };
 
 struct host_snapshot {
@@ -66,6 +81,25 @@ struct host_snapshot {
 	u64 dedup_hits, dedup_collisions;
 	u64 shared_blobs, shared_blob_pages, shared_disk_pages;
 	u64 shared_saved_bytes, shared_peak_saved_bytes;
+	u64 target_bytes; /* the budget that was asked for; budget_bytes follows it downwards */
+	u64 squeeze_bytes_per_s;
+	u64 watermark_min, watermark_low, watermark_high;
+	u64 resident_bytes;
+	u64 pool_limit_bytes;
+	u32 pool_percent, acceleration, max_blob_bytes, sample_ms;
+	bool swap_enabled; /* there is a pool or a swap file */
+	struct pressure_snapshot pressure;
+};
+
+/* Settings that can change while guests run. */
+enum manager_knob {
+	MANAGER_MEMORY,		/* bytes: the budget */
+	MANAGER_SQUEEZE_RATE,	/* bytes a second by which it comes down at most */
+	MANAGER_SAMPLE_MS,	/* sample-ms of the configuration */
+	MANAGER_POOL_PERCENT,	/* pool-percent */
+	MANAGER_ACCELERATION,	/* acceleration */
+	MANAGER_MAX_BLOB_BYTES, /* a page that takes more is stored raw, on disk */
+	MANAGER_KNOBS
 };
 
 /*
@@ -77,6 +111,13 @@ int manager_create(const struct host_config *config, struct manager **manager);
 /* Starts every guest of the configuration. A guest that cannot start ends with a reason; the others
  * run. Returns 0, or -errno if none could start. */
 int manager_start_guests(struct manager *manager);
+
+/*
+ * Starts one more guest, whose configuration is copied. Returns its index; or -errno with a sentence in
+ * `error`: -EEXIST, one of that name runs; -ESHUTDOWN, the run is over; -ENOSPC, too many.
+ */
+int manager_start_guest(struct manager *manager, const struct guest_config *config, char *error,
+			size_t size);
 
 /* Serves the guests for up to timeout_ms, or until one ends. Returns how many are still running. The
  * thread that calls this is the one that talks to the VMMs; call it in a loop. */
@@ -92,6 +133,27 @@ int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes);
 /* Asks a guest for its free pages: those it names twice are dropped. While memory is short that happens by
  * itself. */
 void manager_ask_free(struct manager *manager, u32 index);
+
+/* The same for one. Returns 0, or -ESRCH when it has ended already. */
+int manager_stop_guest(struct manager *manager, u32 index, bool graceful, const char *reason);
+
+/*
+ * Changes a setting: the whole value, or nothing. Returns 0; or -EINVAL with a sentence in `error`.
+ *
+ * A larger budget holds at once. A smaller one is approached: the limit in force comes down by
+ * MANAGER_SQUEEZE_RATE at most, and no faster than reclaim finds memory to take, so that no guest's
+ * fault is refused for it; the cgroup's limit follows. It may never get there, where the stores are
+ * full: compare budget_bytes with target_bytes.
+ */
+int manager_set(struct manager *manager, enum manager_knob knob, u64 value, char *error,
+		size_t size);
+
+/* Reclaims that much of one guest's memory by hand, for a few seconds at most, with no lock held. Returns
+ * the bytes it got; or -ESRCH when the guest has no memory (any more). */
+s64 manager_reclaim(struct manager *manager, u32 index, u64 bytes);
+
+/* The index of the guest of that name: the one that runs, else the last that did; or -ENOENT. */
+int manager_find_guest(struct manager *manager, const char *name);
 
 void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapshot);
 

@@ -8,9 +8,14 @@
 
 #include <assert.h>
 
+static u64 min_of(u64 limit)
+{
+	return MAX(1 * MiB, MIN(limit / 64, 64 * MiB));
+}
+
 void budget_init(struct budget *budget, u64 limit)
 {
-	u64 min = MAX(1 * MiB, MIN(limit / 64, 64 * MiB));
+	u64 min = min_of(limit);
 
 	*budget = (struct budget){.limit = limit, .min = min, .low = 2 * min, .high = 3 * min};
 }
@@ -21,23 +26,38 @@ static void budget_press(struct budget *budget)
 		budget->pressed(budget);
 }
 
+void budget_set_limit(struct budget *budget, u64 limit)
+{
+	u64 min = min_of(limit);
+
+	/* Nobody reads the four together: each is a bound that is true by itself. */
+	atomic_store(&budget->min, min);
+	atomic_store(&budget->low, 2 * min);
+	atomic_store(&budget->high, 3 * min);
+	atomic_store(&budget->limit, limit);
+	if (budget_free(budget) < 2 * min)
+		budget_press(budget);
+}
+
 /* What follows every growth of `used`: remember the peak, wake reclaim. */
 static void budget_grown(struct budget *budget, u64 used)
 {
 	u64 peak = atomic_load_explicit(&budget->peak, memory_order_relaxed);
+	u64 limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
 
 	while (used > peak &&
 	       !atomic_compare_exchange_weak_explicit(&budget->peak, &peak, used,
 						      memory_order_relaxed, memory_order_relaxed))
 		;
-	if (used > budget->limit || budget->limit - used < budget->low)
+	if (used > limit || limit - used < atomic_load_explicit(&budget->low, memory_order_relaxed))
 		budget_press(budget);
 }
 
 bool budget_take(struct budget *budget, u64 bytes, enum budget_class class)
 {
-	u64 reserve = class == BUDGET_RECLAIM ? 0 : MIN(budget->min, budget->limit);
-	u64 ceiling = budget->limit - reserve;
+	u64 limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
+	u64 min = atomic_load_explicit(&budget->min, memory_order_relaxed);
+	u64 ceiling = class == BUDGET_RECLAIM ? limit : limit - MIN(min, limit);
 	u64 used = atomic_load_explicit(&budget->used, memory_order_relaxed);
 
 	do {
@@ -70,6 +90,7 @@ void budget_give(struct budget *budget, u64 bytes)
 u64 budget_free(const struct budget *budget)
 {
 	u64 used = atomic_load_explicit(&budget->used, memory_order_relaxed);
+	u64 limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
 
-	return used < budget->limit ? budget->limit - used : 0;
+	return used < limit ? limit - used : 0;
 }

@@ -16,8 +16,8 @@
 #include "lib/types.h"
 
 struct budget {
-	u64 limit; /* bytes */
-	u64 min, low, high;
+	_Atomic u64 limit; /* bytes */
+	_Atomic u64 min, low, high;
 	_Atomic u64 used;
 	_Atomic u64 peak;
 	/* Called, from any thread and with any lock held, when free bytes fall below low. Must not
@@ -33,6 +33,10 @@ enum budget_class {
 /* Sets the limit and watermarks in proportion: min 1/64, low 1/32, high 3/64 of the limit, within
  * [1, 64] MiB for min. */
 void budget_init(struct budget *budget, u64 limit);
+
+/* Another limit, with its watermarks, while all of it is in use. What is used above a lower one stays
+ * used: whoever wants nobody to run dry lowers it no faster than reclaim follows. One caller at a time. */
+void budget_set_limit(struct budget *budget, u64 limit);
 
 /* Takes `bytes`; false, and nothing taken, if that is more than there is. Lock-free. */
 bool budget_take(struct budget *budget, u64 bytes, enum budget_class class);

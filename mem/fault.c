@@ -104,39 +104,43 @@ static void clip(struct readahead_window *window, u64 index)
 	window->count = MIN(end - window->first, (u64)FILL_PAGES);
 }
 
-/* Fills a window for the fault on one of its pages, and then, unasked, what of it is stored elsewhere. */
-static void fill_for(struct space *space, const struct readahead_window *window,
+/* Fills a window for the fault on one of its pages, and then, unasked, what of it is stored elsewhere.
+ * True when the guest waits on, as for fill_window(). */
+static bool fill_for(struct space *space, const struct readahead_window *window,
 		     enum fill_class class, u64 index, u64 began)
 {
 	enum fill_class other = class == FILL_MEMORY ? FILL_DISK : FILL_MEMORY;
 
-	fill_window(space, window->first, window->count, class, index, began);
+	bool waits = fill_window(space, window->first, window->count, class, index, began);
+
 	if (class != FILL_ZERO && window->count > 1)
 		fill_window(space, window->first, window->count, other, FILL_AHEAD, began);
+	return waits;
 }
 
-/* The page is not here: bring it back, and with it what will be wanted next. */
-static void bring_back(struct space *space, u64 index, enum page_state state, u64 began)
+/* The page is not here: bring it back, and with it what will be wanted next. True when the guest waits
+ * on. */
+static bool bring_back(struct space *space, u64 index, enum page_state state, u64 began)
 {
 	struct readahead *readahead = &space->readahead;
 	enum fill_class class = fill_class_of(state);
 	struct readahead_window window, part;
+	bool waits;
 
-	if (readahead_claim(readahead, index, &part)) {
-		fill_for(space, &part, class, index, began);
-		return;
-	}
+	if (readahead_claim(readahead, index, &part))
+		return fill_for(space, &part, class, index, began);
 	window = part = readahead_fault(readahead, index);
 	if (class == FILL_ZERO && populate_region(space, index, began))
-		return;
+		return false;
 	/* Neighbours cost little on disk, and nothing when they are zero: those come together. */
 	if (class == FILL_MEMORY)
 		part = (struct readahead_window){.first = index, .count = 1};
 	else
 		clip(&part, index);
-	fill_for(space, &part, class, index, began);
+	waits = fill_for(space, &part, class, index, began);
 	readahead_defer(readahead, window.first, part.first);
 	readahead_defer(readahead, part.first + part.count, window.first + window.count);
+	return waits;
 }
 
 bool fault_read_ahead(struct space *space)
@@ -173,8 +177,8 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
 		absent = true;
 	}
 	pthread_mutex_unlock(&region->lock);
-	if (absent)
-		bring_back(space, fault->index, state, began);
+	if (!absent || !bring_back(space, fault->index, state, began))
+		space_waits(space, -1);
 }
 
 /* Makes one page zero, wherever its content is. Waits for whoever holds it. */
@@ -328,10 +332,13 @@ int fault_serve(struct space *space)
 		return -EIO;
 	began = clock_now_ns();
 	count = take_faults(space, messages, (u32)((u64)bytes / sizeof(messages[0])), faults);
+	space_waits(space, (s32)count);
 	qsort(faults, count, sizeof(faults[0]), compare_faults);
 	for (u32 i = 0; i < count; i++) {
-		if (i + 1 < count && !compare_faults(&faults[i], &faults[i + 1]))
+		if (i + 1 < count && !compare_faults(&faults[i], &faults[i + 1])) {
+			space_waits(space, -1);
 			continue;
+		}
 		resolve(space, &faults[i], began);
 	}
 	return (int)((u64)bytes / sizeof(messages[0]));

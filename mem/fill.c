@@ -371,6 +371,8 @@ static void fill_loaded(struct page_load *load)
 	struct space *space = fill->space;
 
 	fill_finish(fill);
+	if (fill->fault != FILL_AHEAD)
+		space_waits(space, -1);
 	fill_free(space->memory, fill);
 	space_put(space);
 }
@@ -427,16 +429,17 @@ static bool fill_load(struct fill *fill)
 	return true;
 }
 
-void fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
+bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began)
 {
 	struct fill *fill = fill_alloc(space->memory);
+	bool waited_for;
 
 	assert(count <= FILL_PAGES);
 	if (!fill) {
 		if (fault != FILL_AHEAD)
 			space_fail(space, "no memory for a page buffer of the manager");
-		return;
+		return false;
 	}
 	fill->space = space;
 	fill->first = first;
@@ -451,6 +454,9 @@ void fill_window(struct space *space, u64 first, u64 count, enum fill_class clas
 		uffd_wake(space->options.uffd, space_hva(space, fault), PAGE_SIZE);
 		fill->fault = FILL_AHEAD;
 	}
-	if (!fill->held || !take_frames(fill) || fill_load(fill))
-		fill_free(space->memory, fill);
+	waited_for = fill->fault != FILL_AHEAD;
+	if (fill->held && take_frames(fill) && !fill_load(fill))
+		return waited_for; /* the fill is another thread's now */
+	fill_free(space->memory, fill);
+	return false;
 }

@@ -23,10 +23,11 @@ enum fill_class fill_class_of(enum page_state state);
  * Fills the pages of this class in [first, first + count), at most FILL_PAGES, all in one region,
  * that nobody holds. With `fault` one of them, a guest waits for that page: frames are found for it
  * whatever it takes, and it is woken; with `fault` == FILL_AHEAD it is a guess, given up when memory
- * is short. `began` is when the fault was read, for its latency. Takes the region's lock.
+ * is short. `began` is when the fault was read, for its latency. Takes the region's lock. Returns true
+ * when the guest waits on after the call: the fill's end will say to space_waits() that it no longer does.
  */
 #define FILL_AHEAD UINT64_MAX
-void fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
+bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began);
 
 /* Frees the buffers kept for fills to come. When none is under way. */

@@ -12,6 +12,7 @@ void memory_init(struct memory *memory, u64 budget_bytes)
 	*memory = (struct memory){.huge_pages = true};
 	guard_install();
 	budget_init(&memory->budget, budget_bytes);
+	pressure_init(&memory->pressure, 0);
 	pthread_mutex_init(&memory->fills_lock, NULL);
 	pthread_mutex_init(&memory->slots_lock, NULL);
 	pthread_cond_init(&memory->slots_changed, NULL);
@@ -22,6 +23,7 @@ void memory_destroy(struct memory *memory)
 	for (u32 i = 0; i < MEMORY_MAX_SPACES; i++)
 		assert(!memory->slots[i].references);
 	fill_drain(memory);
+	pressure_destroy(&memory->pressure);
 	pthread_mutex_destroy(&memory->fills_lock);
 	pthread_cond_destroy(&memory->slots_changed);
 	pthread_mutex_destroy(&memory->slots_lock);

@@ -12,6 +12,7 @@
 
 #include "mem/budget.h"
 #include "mem/page.h"
+#include "mem/pressure.h"
 
 #define MEMORY_MAX_SPACES 1024
 
@@ -51,6 +52,8 @@ struct memory {
 	bool (*direct_reclaim)(struct memory *memory, u64 bytes);
 	_Atomic bool reclaiming; /* the background thread is at work */
 	struct reclaim *reclaim;
+
+	struct pressure pressure; /* of all guests together */
 
 	struct fill *fills; /* buffers kept for the next fill */
 	u32 fills_kept;

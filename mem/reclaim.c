@@ -10,6 +10,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "mem/evict.h"
 #include "mem/space.h"
 
 #define BACKGROUND_BYTES  (2 * MiB)
@@ -20,6 +21,8 @@
 
 /* A guest that was given up has so many patiences to end and leave its memory to the others. */
 #define GRACE 3
+
+#define EVICT_TRIES 8 /* of one region, by hand, with room made in between */
 
 u64 reclaim_test_patience_ns = 5 * NSEC_PER_SEC;
 
@@ -41,7 +44,7 @@ struct hunger {
 struct reclaim {
 	struct memory *memory;
 	struct reclaimer *reclaimers[RECLAIMERS_MAX + 1];
-	u32 tick_ms;
+	_Atomic u32 tick_ms;
 	pthread_t thread;
 	sem_t wake;
 	_Atomic bool woken;
@@ -264,6 +267,42 @@ int reclaim_create(struct memory *memory, struct reclaimer *const *reclaimers, u
 	}
 	*out = reclaim;
 	return 0;
+}
+
+void reclaim_set_tick(struct reclaim *reclaim, u32 tick_ms)
+{
+	atomic_store(&reclaim->tick_ms, tick_ms);
+	budget_pressed(&reclaim->memory->budget);
+}
+
+/* Evicts one region, making room in the stores as often as that is all it takes. Returns bytes. */
+static u64 evict_region(struct reclaim *reclaim, struct space *space, u64 region)
+{
+	s64 pages = -ENOSPC;
+
+	for (u32 tries = 0; pages == -ENOSPC && tries < EVICT_TRIES; tries++) {
+		pages = evict_pages(space, region * REGION_PAGES, REGION_PAGES, UINT32_MAX);
+		for (u32 i = 1; pages == -ENOSPC && reclaim->reclaimers[i]; i++)
+			scan(reclaim->reclaimers[i], MAKE_ROOM_BYTES);
+	}
+	if (pages > 0)
+		atomic_fetch_add(&reclaim->progress, (u64)pages * PAGE_SIZE);
+	return pages > 0 ? (u64)pages * PAGE_SIZE : 0;
+}
+
+u64 reclaim_from(struct reclaim *reclaim, struct space *space, u64 bytes, u64 deadline_ns)
+{
+	u64 first = atomic_load(&space->reclaim_hand), freed = 0;
+
+	for (u64 i = 0; i < space->region_count && freed < bytes; i++) {
+		u64 region = (first + i) % space->region_count;
+
+		if (atomic_load(&space->failed) || clock_now_ns() >= deadline_ns)
+			break;
+		freed += evict_region(reclaim, space, region);
+		atomic_store(&space->reclaim_hand, region + 1);
+	}
+	return freed;
 }
 
 void reclaim_destroy(struct reclaim *reclaim)

@@ -26,6 +26,18 @@ int reclaim_create(struct memory *memory, struct reclaimer *const *reclaimers, u
  * five seconds; tests take less. */
 extern u64 reclaim_test_patience_ns;
 
+/* Another tick, from any thread. */
+void reclaim_set_tick(struct reclaim *reclaim, u32 tick_ms);
+
+/*
+ * Evicts at least `bytes` of this one guest, by hand: regions in turn, from where the last call ended,
+ * whatever is in use just now left alone. Stops early at deadline_ns, after one time around, and
+ * when nothing can be stored. Returns how many bytes were freed. Any thread, with a reference to the
+ * space and no lock held; several calls at once share the work.
+ */
+struct space;
+u64 reclaim_from(struct reclaim *reclaim, struct space *space, u64 bytes, u64 deadline_ns);
+
 /* Stops the thread; the hooks are gone. No faults may be under way. */
 void reclaim_destroy(struct reclaim *reclaim);
 

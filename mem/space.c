@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "mem/relocate.h"
 #include "mem/source.h"
@@ -114,6 +115,7 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
 	readahead_init(&space->readahead);
 	pthread_mutex_init(&space->hist_lock, NULL);
 	pthread_mutex_init(&space->removes_lock, NULL);
+	pressure_init(&space->pressure, options->threads);
 	result = page_table_create(&space->table, options->bytes / PAGE_SIZE);
 	if (result)
 		goto free_space;
@@ -129,6 +131,7 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
 	space->metadata_bytes = page_table_bytes(&space->table) + sizeof(*space) +
 				space->region_count * sizeof(*space->regions);
 	budget_charge(&memory->budget, space->metadata_bytes);
+	pressure_add_threads(&memory->pressure, (s32)options->threads, clock_now_ns());
 	*out = space;
 	return 0;
 
@@ -139,6 +142,7 @@ destroy_regions:
 destroy_table:
 	page_table_destroy(&space->table);
 free_space:
+	pressure_destroy(&space->pressure);
 	pthread_mutex_destroy(&space->removes_lock);
 	pthread_mutex_destroy(&space->hist_lock);
 	free(space);
@@ -187,6 +191,8 @@ void space_end(struct space *space)
 	budget_give(&memory->budget, resident * PAGE_SIZE + space->metadata_bytes);
 	destroy_regions(space);
 	page_table_destroy(&space->table);
+	pressure_add_threads(&memory->pressure, -(s32)space->options.threads, clock_now_ns());
+	pressure_destroy(&space->pressure);
 	pthread_mutex_destroy(&space->removes_lock);
 	pthread_mutex_destroy(&space->hist_lock);
 	free(space);
@@ -202,6 +208,16 @@ void space_put(struct space *space)
 	pthread_mutex_lock(&memory->slots_lock);
 	pthread_cond_broadcast(&memory->slots_changed);
 	pthread_mutex_unlock(&memory->slots_lock);
+}
+
+void space_waits(struct space *space, s32 more)
+{
+	u64 now_ns = clock_now_ns();
+
+	if (!more)
+		return;
+	pressure_wait(&space->pressure, more, now_ns);
+	pressure_wait(&space->memory->pressure, more, now_ns);
 }
 
 void space_zapped(struct space *space)

@@ -12,6 +12,7 @@
 #include "lib/hist.h"
 #include "mem/memory.h"
 #include "mem/page_table.h"
+#include "mem/pressure.h"
 #include "mem/readahead.h"
 #include "mem/region.h"
 
@@ -60,6 +61,7 @@ struct space_options {
 	u32 salt;    /* its sharing domain: its pages share content only with spaces of the same */
 	bool bind;   /* ... and shall be bound to */
 	bool removes; /* the VMM drops memory of its own accord: UFFD_EVENT_REMOVE; no WHOLE regions */
+	u32 threads; /* virtual CPUs: as many can wait for memory at once */
 	u32 mappings;
 	struct space_mapping mapping[SPACE_MAX_MAPPINGS];
 };
@@ -90,6 +92,8 @@ struct space {
 	pthread_mutex_t hist_lock;
 	struct hist fault_latency[PAGE_STATES]; /* by the state the page was in; hist_lock */
 	_Atomic bool zap_pending;
+	_Atomic u64 reclaim_hand; /* region that reclaim_from() takes next */
+	struct pressure pressure;
 	u64 metadata_bytes;
 };
 
@@ -106,6 +110,9 @@ void space_put(struct space *space);
 
 /* The VMM did what the client's zap() asked. */
 void space_zapped(struct space *space);
+
+/* So many more of the guest's threads wait for memory, or fewer: its pressure, and the host's. */
+void space_waits(struct space *space, s32 more);
 
 /* Stops the guest, once, with a reason in the space's name. */
 void space_fail(struct space *space, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -20,11 +20,11 @@ struct compressed {
 	struct owners owners;	  /* for compaction; memory NULL: none */
 	struct dedup *dedup;	  /* NULL: every page has a blob of its own */
 	struct page_source *disk; /* where shared blobs are written back to; NULL: nowhere */
-	u32 acceleration;
-	u32 max_blob_bytes;    /* what compresses less well is turned away */
-	_Atomic u64 stored;    /* pages compressed and stored, total */
-	_Atomic u64 out_bytes; /* what they became */
-	_Atomic u64 poor;      /* pages turned away */
+	_Atomic u32 acceleration;
+	_Atomic u32 max_blob_bytes; /* what compresses less well is turned away */
+	_Atomic u64 stored;	    /* pages compressed and stored, total */
+	_Atomic u64 out_bytes;	    /* what they became */
+	_Atomic u64 poor;	    /* pages turned away */
 };
 
 /* With pool to max_blob_bytes set (what may be NULL may) by the caller, who keeps them alive. */

@@ -22,9 +22,9 @@ struct disk {
 	struct writer *writer;
 	struct reader *reader;
 	struct cleaner *cleaner;
-	u32 acceleration;
-	u32 max_blob_bytes;  /* what compresses less well is stored raw */
-	_Atomic u64 stored;  /* pages, total */
+	_Atomic u32 acceleration;
+	_Atomic u32 max_blob_bytes; /* what compresses less well is stored raw */
+	_Atomic u64 stored;	    /* pages, total */
 	pthread_key_t first; /* per thread: number of the first segment since its last flush */
 };
 

@@ -57,13 +57,14 @@ static int create_pool(struct swap *swap)
 
 	if (!options->pool_bytes)
 		return 0;
-	err = zpool_create(options->pool_bytes, options->nodes, &options->memory->budget,
-			   &swap->pool);
+	err = zpool_create(MAX(options->pool_bytes, options->pool_reserve), options->nodes,
+			   &options->memory->budget, &swap->pool);
 	if (err) {
 		log_error("compressed pool: cannot reserve %.1f GiB of address space: %s",
 			  (double)options->pool_bytes / (double)GiB, strerror(-err));
 		return err;
 	}
+	zpool_set_limit(swap->pool, options->pool_bytes);
 	swap->compressed.pool = swap->pool;
 	swap->compressed.owners.memory = options->memory;
 	swap->compressed.acceleration = options->acceleration;
@@ -253,6 +254,24 @@ struct reclaimer *swap_writeback(struct swap *swap)
 	return swap->pool ? &swap->writeback.reclaimer : NULL;
 }
 
+u64 swap_set_pool_limit(struct swap *swap, u64 bytes)
+{
+	return swap->pool ? zpool_set_limit(swap->pool, bytes) : 0;
+}
+
+void swap_set_acceleration(struct swap *swap, u32 acceleration)
+{
+	atomic_store(&swap->compressed.acceleration, acceleration);
+	atomic_store(&swap->disk.acceleration, acceleration);
+}
+
+void swap_set_max_blob_bytes(struct swap *swap, u32 bytes)
+{
+	bytes = MIN(bytes, (u32)ZPOOL_MAX_BLOB);
+	atomic_store(&swap->compressed.max_blob_bytes, bytes);
+	atomic_store(&swap->disk.max_blob_bytes, bytes);
+}
+
 static void pool_stats(struct swap *swap, struct swap_stats *stats)
 {
 	struct zpool_stats pool;
@@ -262,6 +281,7 @@ static void pool_stats(struct swap *swap, struct swap_stats *stats)
 	stats->pool_bytes = pool.used_bytes;
 	stats->pool_blob_bytes = pool.blob_bytes;
 	stats->pool_limit_bytes = pool.limit_bytes;
+	stats->pool_reserved_bytes = swap->pool->limit.reserved * SLAB_BYTES;
 	stats->pool_limit_hit = pool.limit_hit;
 	stats->stored_pages += atomic_load(&swap->compressed.stored);
 	stats->compressed_in_bytes = atomic_load(&swap->compressed.stored) * PAGE_SIZE;
@@ -304,7 +324,12 @@ static void file_stats(struct swap *swap, struct swap_stats *stats)
 
 void swap_stats(struct swap *swap, struct swap_stats *stats)
 {
-	*stats = (struct swap_stats){0};
+	*stats = (struct swap_stats){
+		.acceleration = swap->pool ? atomic_load(&swap->compressed.acceleration)
+					   : atomic_load(&swap->disk.acceleration),
+		.max_blob_bytes = swap->pool ? atomic_load(&swap->compressed.max_blob_bytes)
+					     : atomic_load(&swap->disk.max_blob_bytes),
+	};
 	if (swap->pool)
 		pool_stats(swap, stats);
 	if (swap->file)

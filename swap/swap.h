@@ -25,6 +25,7 @@ struct swap_inject;
 
 struct swap_options {
 	u64 pool_bytes;		/* limit of the pool; 0: no pool */
+	u64 pool_reserve;	/* the highest limit it may get later; 0: pool_bytes */
 	u32 nodes;		/* NUMA nodes to keep apart; 0 and 1: none */
 	const char *path;	/* of the swap file; NULL or "": none */
 	u64 file_bytes;		/* its size */
@@ -54,7 +55,9 @@ struct swap_stats {
 	u64 shared_disk_pages;		/* ... of those, whose blob is in the swap file */
 	u64 shared_saved_bytes; /* what the blobs would take once more for each page but one */
 	u64 shared_peak_saved_bytes;
-	u64 dedup_bytes; /* memory of index and entries */
+	u64 dedup_bytes;		  /* memory of index and entries */
+	u64 pool_reserved_bytes;	  /* the highest limit the pool can be given */
+	u32 acceleration, max_blob_bytes; /* as they are now */
 };
 
 /* Returns 0, or -errno with the reason logged. After memory_init(). */
@@ -67,6 +70,15 @@ void swap_destroy(struct swap *swap);
 struct page_source *swap_compressed(struct swap *swap);
 struct page_source *swap_disk(struct swap *swap);
 struct reclaimer *swap_writeback(struct swap *swap);
+
+/*
+ * Changes while all is in use, from any thread, good for pages stored from now on. What the options say
+ * of them holds. swap_set_pool_limit() returns the limit that holds now: 0 without a pool, at most
+ * what was reserved.
+ */
+u64 swap_set_pool_limit(struct swap *swap, u64 bytes);
+void swap_set_acceleration(struct swap *swap, u32 acceleration);
+void swap_set_max_blob_bytes(struct swap *swap, u32 bytes);
 
 void swap_stats(struct swap *swap, struct swap_stats *stats);
 

@@ -81,7 +81,8 @@ int zpool_create(u64 bytes, u32 nodes, struct budget *budget, struct zpool **res
 		return -ENOMEM;
 	nodes = MIN(MAX(nodes, 1U), MAX_NODES);
 	pool->limit.budget = budget;
-	pool->limit.max_slabs = MAX(bytes / SLAB_BYTES, 1UL);
+	pool->limit.reserved = MAX(bytes / SLAB_BYTES, 1UL);
+	pool->limit.max_slabs = pool->limit.reserved;
 	pool->nodes = aligned_alloc(64, nodes * sizeof(*pool->nodes));
 	if (!pool->nodes)
 		goto free_pool;
@@ -105,6 +106,14 @@ destroy_arenas:
 free_pool:
 	free(pool);
 	return err;
+}
+
+u64 zpool_set_limit(struct zpool *pool, u64 bytes)
+{
+	u64 slabs = MIN(MAX(bytes / SLAB_BYTES, 1UL), pool->limit.reserved);
+
+	atomic_store(&pool->limit.max_slabs, slabs);
+	return slabs * SLAB_BYTES;
 }
 
 void zpool_destroy(struct zpool *pool)
@@ -189,7 +198,7 @@ int zpool_store(struct zpool *pool, u32 node, const struct encoded *encoded, u64
 
 static struct zslab *slab_at(const struct zpool *pool, const struct place *place)
 {
-	assert(place->node < pool->node_count && place->slab < pool->limit.max_slabs);
+	assert(place->node < pool->node_count && place->slab < pool->limit.reserved);
 	return &pool->nodes[place->node].arena.slabs[place->slab];
 }
 

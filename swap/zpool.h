@@ -54,6 +54,11 @@ struct zpool_item {
  * Returns 0 or -errno. */
 int zpool_create(u64 bytes, u32 nodes, struct budget *budget, struct zpool **pool);
 
+/* Another limit, from any thread: at least a slab, at most what the pool was created with. Above a lower
+ * one nothing is thrown out, but nothing new gets in until write-back has emptied the pool below it.
+ * Returns the limit that holds now. */
+u64 zpool_set_limit(struct zpool *pool, u64 bytes);
+
 /* Whatever is still stored goes with it. */
 void zpool_destroy(struct zpool *pool);
 

@@ -31,7 +31,7 @@ int zarena_create(struct zarena *arena, struct zlimit *limit, int node)
 
 	memset(arena, 0, sizeof(*arena));
 	arena->limit = limit;
-	arena->count = limit->max_slabs;
+	arena->count = limit->reserved;
 	TAILQ_INIT(&arena->free);
 	TAILQ_INIT(&arena->ready);
 	arena->base = reserve(arena->count * SLAB_BYTES);
@@ -122,7 +122,9 @@ static struct zslab *pop_ready(struct zarena *arena)
 
 static bool nearly_full(const struct zlimit *limit)
 {
-	return atomic_load(&limit->slabs) >= limit->max_slabs - limit->max_slabs / 8;
+	u64 max = atomic_load(&limit->max_slabs);
+
+	return atomic_load(&limit->slabs) >= max - max / 8;
 }
 
 static u64 ready_max(const struct zlimit *limit)

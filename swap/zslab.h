@@ -40,8 +40,9 @@ TAILQ_HEAD(zslab_list, zslab);
 /* What all arenas of a pool draw on together. */
 struct zlimit {
 	struct budget *budget; /* may be NULL: no budget */
-	u64 max_slabs;
-	_Atomic u64 slabs; /* with memory behind them */
+	u64 reserved;	       /* slabs an arena has address space for */
+	_Atomic u64 max_slabs; /* the limit now, at most that */
+	_Atomic u64 slabs;     /* with memory behind them */
 };
 
 struct zarena {
@@ -57,7 +58,7 @@ struct zarena {
 	pthread_mutex_t lock; /* fresh and the lists; innermost */
 };
 
-/* Reserves address space for limit->max_slabs, memory to come from `node` (< 0: anywhere). The array
+/* Reserves address space for limit->reserved, memory to come from `node` (< 0: anywhere). The array
  * of struct zslab is charged to the budget. Returns 0 or -errno. */
 int zarena_create(struct zarena *arena, struct zlimit *limit, int node);
 void zarena_destroy(struct zarena *arena);

@@ -5,7 +5,7 @@
 set -eu
 
 packages="gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libnuma-dev libinih-dev
-	libseccomp-dev libcriterion-dev jq"
+	libseccomp-dev libfuse3-dev fuse3 libmicrohttpd-dev libncurses-dev libcriterion-dev jq curl"
 
 missing=
 for package in $packages; do

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rows. To add one: its path, kind and unit; where the number is (a field of the snapshot, or a
+ * function); for what can be written, the range and the knob; and a line of help. docs/control.md is
+ * made from this by `make docs`.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "ctl/attr.h"
+#include "ctl/attr_text.h"
+#include "ctl/control.h"
+#include "lib/clock.h"
+#include "mem/page.h"
+
+#define TiB (1024UL * GiB)
+
+#define GAUGE(u)   .kind = ATTR_GAUGE, .unit = UNIT_##u
+#define COUNTER(u) .kind = ATTR_COUNTER, .unit = UNIT_##u
+#define SETTING(u) .kind = ATTR_SETTING, .unit = UNIT_##u
+#define LINES(f)   .kind = ATTR_TEXT, .text = f
+
+#define FIELD(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)NULL)->field)
+#define HOST(field)	   FIELD(struct host_snapshot, field)
+#define GUEST(field)	   FIELD(struct guest_snapshot, field)
+#define KNOB(name)	   .write = write_knob, .knob = MANAGER_##name
+#define RANGE(low, high)   .min = (low), .max = (high)
+
+static int write_knob(const struct attr_target *target, const struct attr *attr, u64 value,
+		      char *error, size_t size)
+{
+	return manager_set(target->manager, attr->knob, value, error, size);
+}
+
+static int write_reclaim(const struct attr_target *target, const struct attr *attr, u64 value,
+			 char *error, size_t size)
+{
+	(void)attr;
+	return control_reclaim(target->control, target->index, value, error, size);
+}
+
+static u64 host_free(const struct attr_view *view)
+{
+	const struct host_snapshot *host = view->host;
+
+	return host->budget_bytes - MIN(host->budget_bytes, host->used_bytes);
+}
+
+static u64 host_seconds(const struct attr_view *view)
+{
+	return view->host->duration_ns / NSEC_PER_SEC;
+}
+
+static u64 host_overcommit(const struct attr_view *view)
+{
+	return view->host->guest_bytes * 100 / MAX(view->host->budget_bytes, 1UL);
+}
+
+static u64 guest_state_bytes(const struct attr_view *view, enum page_state state)
+{
+	return view->guest->pages[state] * PAGE_SIZE;
+}
+
+static u64 guest_grant(const struct attr_view *view)
+{
+	return guest_state_bytes(view, PAGE_RESIDENT);
+}
+
+static u64 guest_zero(const struct attr_view *view)
+{
+	return guest_state_bytes(view, PAGE_ZERO) + guest_state_bytes(view, PAGE_SAME);
+}
+
+static u64 guest_zip(const struct attr_view *view)
+{
+	return guest_state_bytes(view, PAGE_COMPRESSED);
+}
+
+static u64 guest_swapped(const struct attr_view *view)
+{
+	return guest_state_bytes(view, PAGE_DISK);
+}
+
+/* The pool does not know whose its blobs are: all guests' pages are taken to compress alike. */
+static u64 guest_zip_saved(const struct attr_view *view)
+{
+	const struct host_snapshot *host = view->host;
+	double plain = (double)host->pool_pages * PAGE_SIZE;
+	double share = plain > 0 ? MIN((double)host->pool_bytes / plain, 1.0) : 0;
+
+	return (u64)((double)guest_zip(view) * (1 - share));
+}
+
+static u64 guest_stall_us(const struct attr_view *view)
+{
+	return view->guest->stall_ns / NSEC_PER_USEC;
+}
+
+static u64 guest_reclaimed(const struct attr_view *view)
+{
+	return control_reclaimed(view->control, view->index);
+}
+
+static u64 guest_p99(const struct attr_view *view)
+{
+	return hist_percentile(&view->guest->latency, 990) / NSEC_PER_USEC;
+}
+
+/* clang-format off */
+static const struct attr host_attrs[] = {
+	{ "name", LINES(text_host_name),
+	  .help = "what the host is called" },
+	{ "memory", SETTING(BYTES), HOST(target_bytes), KNOB(MEMORY),
+	  RANGE(32 * MiB, 64 * TiB), .step = REGION_SIZE,
+	  .help = "the budget; a larger one holds at once, a smaller one is approached (memory_now)" },
+	{ "memory_now", GAUGE(BYTES), HOST(budget_bytes),
+	  .help = "the budget in force: follows memory down as guests are squeezed" },
+	{ "squeeze_rate", SETTING(BYTES_PER_S), HOST(squeeze_bytes_per_s), KNOB(SQUEEZE_RATE),
+	  RANGE(1 * MiB, 1 * TiB),
+	  .help = "how fast a budget comes down, at most; slower when reclaim cannot follow" },
+	{ "used", GAUGE(BYTES), HOST(used_bytes),
+	  .help = "guest pages in RAM, pool, metadata and data together" },
+	{ "free", GAUGE(BYTES), .number = host_free,
+	  .help = "what is left of the budget" },
+	{ "peak", GAUGE(BYTES), HOST(peak_used_bytes),
+	  .help = "the most that was used" },
+	{ "slack", GAUGE(BYTES), HOST(slack_bytes),
+	  .help = "what the memory cgroup allows above the budget: page tables, stacks, heaps" },
+	{ "kernel", GAUGE(BYTES), HOST(kernel_bytes),
+	  .help = "use by the cgroup's count; 0 without a cgroup" },
+	{ "kernel_peak", GAUGE(BYTES), HOST(peak_kernel_bytes),
+	  .help = "the most it was" },
+	{ "resident", GAUGE(BYTES), HOST(resident_bytes),
+	  .help = "guest pages in RAM" },
+	{ "metadata", GAUGE(BYTES), HOST(metadata_bytes),
+	  .help = "page descriptors and regions; the most it was" },
+	{ "data", GAUGE(BYTES), HOST(data_bytes),
+	  .help = "data files that guests fill their memory with" },
+	{ "guest_memory", GAUGE(BYTES), HOST(guest_bytes),
+	  .help = "memory of all guests together" },
+	{ "overcommit_pct", GAUGE(PERCENT), .number = host_overcommit,
+	  .help = "guest_memory by memory_now" },
+	{ "guests", GAUGE(NONE), HOST(guest_count),
+	  .help = "guests, those that have ended included" },
+	{ "guests_running", GAUGE(NONE), HOST(guests_running),
+	  .help = "guests that run" },
+	{ "uptime_s", GAUGE(SECONDS), .number = host_seconds,
+	  .help = "since the start" },
+	{ "sample_ms", SETTING(MS), HOST(sample_ms), KNOB(SAMPLE_MS), RANGE(10, 600000),
+	  .help = "time between two looks at what could be tidied while there is no pressure" },
+	{ "pressure", LINES(text_host_pressure),
+	  .help = "share of time guests wait for memory, in the kernel's PSI format" },
+	{ "direct_reclaims", COUNTER(NONE), HOST(direct_reclaims),
+	  .help = "faults that found no frame and reclaimed for themselves" },
+	{ "evict_cancelled", COUNTER(PAGES), HOST(evict_cancelled),
+	  .help = "evictions given up because the guest touched the page" },
+	{ "last_error", LINES(text_last_error),
+	  .help = "why the last write outside vm/ was refused; empty when it was taken" },
+	{ "watermarks/min", GAUGE(BYTES), HOST(watermark_min),
+	  .help = "free memory that only reclaim may use" },
+	{ "watermarks/low", GAUGE(BYTES), HOST(watermark_low),
+	  .help = "free memory below which background reclaim starts" },
+	{ "watermarks/high", GAUGE(BYTES), HOST(watermark_high),
+	  .help = "free memory at which it stops" },
+	{ "swap/enabled", GAUGE(NONE), HOST(swap_enabled),
+	  .help = "1: there is a pool or a swap file" },
+	{ "swap/compressor", LINES(text_compressor),
+	  .help = "how pages are compressed" },
+	{ "swap/acceleration", SETTING(NONE), HOST(acceleration), KNOB(ACCELERATION), RANGE(1, 100),
+	  .help = "LZ4's: 1 compresses best, more is faster; for pages stored from now on" },
+	{ "swap/max_pool_percent", SETTING(PERCENT), HOST(pool_percent), KNOB(POOL_PERCENT),
+	  RANGE(1, 80),
+	  .help = "largest share of the budget the pool may take; a full one is emptied by write-back" },
+	{ "swap/max_blob_bytes", SETTING(BYTES), HOST(max_blob_bytes), KNOB(MAX_BLOB_BYTES),
+	  RANGE(256, 3072),
+	  .help = "a page that compresses to more is stored raw, on disk" },
+	{ "swap/pool_total_size", GAUGE(BYTES), HOST(pool_bytes),
+	  .help = "memory that the pool holds" },
+	{ "swap/pool_limit", GAUGE(BYTES), HOST(pool_limit_bytes),
+	  .help = "the most it may hold" },
+	{ "swap/pool_pages", GAUGE(PAGES), HOST(pool_pages),
+	  .help = "pages in the pool" },
+	{ "swap/pool_blob_size", GAUGE(BYTES), HOST(pool_blob_bytes),
+	  .help = "what they compressed to" },
+	{ "swap/disk_size", GAUGE(BYTES), HOST(disk_bytes),
+	  .help = "space taken in the swap file" },
+	{ "swap/disk_limit", GAUGE(BYTES), HOST(disk_limit_bytes),
+	  .help = "the swap file's largest size" },
+	{ "swap/disk_pages", GAUGE(PAGES), HOST(disk_pages),
+	  .help = "pages in the swap file" },
+	{ "swap/stored_pages", COUNTER(PAGES), HOST(stored_pages),
+	  .help = "pages that went to pool or disk" },
+	{ "swap/same_filled_pages", COUNTER(PAGES), HOST(same_filled_pages),
+	  .help = "pages that repeat one word and took no space" },
+	{ "swap/compressed_in_bytes", COUNTER(BYTES), HOST(compressed_in_bytes),
+	  .help = "plain bytes of pages stored in the pool" },
+	{ "swap/compressed_out_bytes", COUNTER(BYTES), HOST(compressed_out_bytes),
+	  .help = "what they compressed to" },
+	{ "swap/written_bytes", COUNTER(BYTES), HOST(written_bytes),
+	  .help = "written to the swap file" },
+	{ "swap/read_bytes", COUNTER(BYTES), HOST(read_bytes),
+	  .help = "read from the swap file" },
+	{ "swap/io_errors", COUNTER(NONE), HOST(io_errors),
+	  .help = "of the swap file" },
+	{ "swap/reject_compress_poor", COUNTER(PAGES), HOST(reject_compress_poor),
+	  .help = "pages the pool turned away: they hardly shrink" },
+	{ "swap/pool_limit_hit", COUNTER(NONE), HOST(pool_limit_hit),
+	  .help = "times the pool had no room" },
+	{ "swap/swap_full", COUNTER(NONE), HOST(swap_full),
+	  .help = "times the swap file had no room" },
+};
+
+static const struct attr guest_attrs[] = {
+	{ "state", LINES(text_guest_state),
+	  .help = "starting, running, or how it ended" },
+	{ "exit_text", LINES(text_guest_exit),
+	  .help = "why it ended; empty while it runs and when all was well" },
+	{ "pid", GAUGE(NONE), GUEST(pid),
+	  .help = "of its VMM" },
+	{ "accel", LINES(text_guest_accel),
+	  .help = "kvm or thread" },
+	{ "phase", LINES(text_guest_phase),
+	  .help = "what its workload does, by its own word" },
+	{ "progress", GAUGE(PERMILLE), GUEST(progress),
+	  .help = "of that phase" },
+	{ "ops", COUNTER(NONE), GUEST(ops),
+	  .help = "operations of its workload" },
+	{ "op_p99_us", GAUGE(US), .number = guest_p99,
+	  .help = "99 of 100 operations took less" },
+	{ "pages_verified", COUNTER(PAGES), GUEST(pages_verified),
+	  .help = "pages it read and found right" },
+	{ "verify_failures", COUNTER(PAGES), GUEST(verify_failures),
+	  .help = "pages it read and found wrong: there must be none" },
+	{ "config/memory", GAUGE(BYTES), GUEST(memory_bytes),
+	  .help = "its RAM" },
+	{ "config/vcpus", GAUGE(NONE), GUEST(vcpus),
+	  .help = "its virtual CPUs" },
+	{ "config/workload", LINES(text_guest_workload),
+	  .help = "what it does" },
+	{ "config/node", LINES(text_guest_node),
+	  .help = "NUMA node of its memory, or any" },
+	{ "mem/memsz", GAUGE(BYTES), GUEST(memory_bytes),
+	  .help = "its RAM" },
+	{ "mem/grant", GAUGE(BYTES), .number = guest_grant,
+	  .help = "of that, in host memory" },
+	{ "mem/huge", GAUGE(BYTES), GUEST(huge_bytes),
+	  .help = "of that, regions left to the kernel whole, mapped by 2 MiB pages where it can" },
+	{ "mem/zero", GAUGE(BYTES), .number = guest_zero,
+	  .help = "zero, untouched or same-filled: takes nothing" },
+	{ "mem/zip", GAUGE(BYTES), .number = guest_zip,
+	  .help = "in the compressed pool, counted plain" },
+	{ "mem/zipsaved", GAUGE(BYTES), .number = guest_zip_saved,
+	  .help = "what compressing that saves, at the pool's ratio" },
+	{ "mem/swcur", GAUGE(BYTES), .number = guest_swapped,
+	  .help = "in the swap file, counted plain" },
+	{ "mem/overhd", GAUGE(BYTES), GUEST(metadata_bytes),
+	  .help = "its page descriptors and regions" },
+	{ "mem/evicted_pages", COUNTER(PAGES), GUEST(evicted_pages),
+	  .help = "pages taken from it" },
+	{ "mem/refaulted_pages", COUNTER(PAGES), GUEST(refaulted_pages),
+	  .help = "pages brought back" },
+	{ "fault/missing", COUNTER(NONE), GUEST(faults_missing),
+	  .help = "faults on pages that were not there" },
+	{ "fault/minor", COUNTER(NONE), GUEST(faults_minor),
+	  .help = "faults on pages that were there and not mapped" },
+	{ "fault/wp", COUNTER(NONE), GUEST(faults_wp),
+	  .help = "writes to pages that were write-protected" },
+	{ "fault/remove", COUNTER(PAGES), GUEST(faults_removed),
+	  .help = "pages its VMM dropped" },
+	{ "fault/stall_us", COUNTER(US), .number = guest_stall_us,
+	  .help = "time its vCPUs waited for memory, summed" },
+	{ "fault/latency_hist/zero", LINES(text_latency), .state = PAGE_ZERO,
+	  .help = "how long faults took on untouched pages" },
+	{ "fault/latency_hist/resident", LINES(text_latency), .state = PAGE_RESIDENT,
+	  .help = "... on pages that were there" },
+	{ "fault/latency_hist/same_filled", LINES(text_latency), .state = PAGE_SAME,
+	  .help = "... on pages that repeat one word" },
+	{ "fault/latency_hist/compressed", LINES(text_latency), .state = PAGE_COMPRESSED,
+	  .help = "... on pages in the pool" },
+	{ "fault/latency_hist/disk", LINES(text_latency), .state = PAGE_DISK,
+	  .help = "... on pages in the swap file" },
+	{ "pressure", LINES(text_guest_pressure),
+	  .help = "share of time its vCPUs wait for memory, in the kernel's PSI format" },
+	{ "reclaim", SETTING(BYTES), .number = guest_reclaimed, .write = write_reclaim,
+	  RANGE(PAGE_SIZE, 16 * TiB),
+	  .help = "write bytes: takes that much from it now, 5 s at most; read: what the last one got" },
+	{ "last_error", LINES(text_last_error),
+	  .help = "why the last write here was refused; empty when it was taken" },
+};
+
+static const struct attr node_attrs[] = {
+	{ "size", GAUGE(BYTES), .number = node_size,
+	  .help = "memory of the node" },
+	{ "free", GAUGE(BYTES), .number = node_free,
+	  .help = "memory of the node that the kernel has free" },
+};
+/* clang-format on */
+
+const struct attr_table attr_tables[ATTR_SCOPES] = {
+	[ATTR_HOST] = {host_attrs, ARRAY_SIZE(host_attrs)},
+	[ATTR_GUEST] = {guest_attrs, ARRAY_SIZE(guest_attrs)},
+	[ATTR_NODE] = {node_attrs, ARRAY_SIZE(node_attrs)},
+};
