@@ -34,7 +34,7 @@ FOLDERS  := lib mem swap virtio attach balloon manager hv ctl
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
 
-.PHONY: all demo check bench deps format install clean
+.PHONY: all demo check bench deps docs format install clean
 all: $(OUT)/ballast
 
 include guest-driver/guest.mk
@@ -58,6 +58,10 @@ deps:
 
 demo: all
 	$(OUT)/ballast run examples/overcommit.ini
+
+# The tables of docs/control.md, from the program's own.
+docs: all
+	$(Q)tools/control-doc.sh $(OUT)/ballast docs/control.md
 
 format:
 	$(Q)clang-format -i $(wildcard */*.[ch] tests/*/*.[ch] main.c)

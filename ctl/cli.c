@@ -8,7 +8,9 @@
 #include "ctl/config_key.h"
 #include "ctl/doctor.h"
 #include "ctl/parse.h"
+#include "ctl/remote.h"
 #include "ctl/run.h"
+#include "ctl/top.h"
 #include "hv/vmm.h"
 
 #define BALLAST_VERSION "0.1.0"
@@ -52,13 +54,16 @@ static enum cli_status help_main(int argc, char **argv);
 static const struct cli_command help_command = {
 	.name = "help",
 	.summary = "explain a command, or the configuration file",
-	.synopsis = "help [COMMAND | config]",
-	.help = "Prints the page of a command; `help config` lists every key of a configuration file.\n",
+	.synopsis = "help [COMMAND | config | control]",
+	.help = "Prints the page of a command; `help config` lists every key of a configuration file,\n"
+		"`help control` every attribute of a host that runs.\n",
 	.run = help_main,
 };
 
 static const struct cli_command *const commands[] = {
-	&run_command, &doctor_command, &version_command, &help_command, &vmm_command,
+	&run_command,	&doctor_command, &version_command, &help_command, &vmm_command,
+	&get_command,	&set_command,	 &ls_command,	   &tree_command, &watch_command,
+	&start_command, &stop_command,	 &top_command,
 };
 
 static const struct cli_command *find_command(const char *name)
@@ -126,6 +131,10 @@ static enum cli_status help_main(int argc, char **argv)
 {
 	const struct cli_command *command;
 
+	if (argc == 3 && strcmp(argv[1], "control") == 0 && strcmp(argv[2], "--markdown") == 0) {
+		remote_print_attributes(stdout, true); /* for `make docs` */
+		return CLI_OK;
+	}
 	if (argc > 2)
 		return cli_misused("help", "one command at a time");
 	if (argc < 2) {
@@ -134,6 +143,13 @@ static enum cli_status help_main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "config") == 0) {
 		print_config_page();
+		return CLI_OK;
+	}
+	if (strcmp(argv[1], "control") == 0) {
+		printf("What a running host shows, and what of it can be changed: as files below\n"
+		       "/run/ballast/HOST, by ballast get and set, as metrics. docs/control.md tells "
+		       "more.\n");
+		remote_print_attributes(stdout, false);
 		return CLI_OK;
 	}
 	command = find_command(argv[1]);
