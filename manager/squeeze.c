@@ -10,14 +10,16 @@ u64 squeeze_default_rate(u64 budget_bytes)
 
 u64 squeeze_step(u64 limit, u64 target, u64 used, u64 reserve, u64 rate, u64 elapsed_ns)
 {
-	u64 most, floor;
+	/* In floating point: no rate and no time wraps the product. */
+	double most = (double)rate * (double)elapsed_ns / (double)NSEC_PER_SEC;
+	u64 floor, next;
 
 	if (target >= limit)
 		return target;
-	/* In floating point: no rate and no time wraps the product. */
-	most = (u64)MIN((double)rate * (double)elapsed_ns / NSEC_PER_SEC, (double)limit);
 	floor = MAX(target, used + reserve);
 	if (floor >= limit)
 		return limit;
-	return MAX(floor, limit - MIN(most, limit));
+	next = most < (double)(limit - floor) ? limit - (u64)most : floor;
+	/* The kernel's limits are in pages. */
+	return MAX(floor, ALIGN_DOWN(next, PAGE_SIZE));
 }
