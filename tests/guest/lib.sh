@@ -15,6 +15,11 @@ tools=${BALLAST%/*}/tests/guest # helper programs
 # Beside the program: /tmp may be in memory, and swap files should not be.
 work=$(mktemp -d "${BALLAST%/*}/check.XXXXXX")
 host=check-$$ # in the names of the host's cgroups
+if [ "$(id -u)" -eq 0 ]; then
+	tree=/run/ballast/$host # where the host's control tree is mounted
+else
+	tree=${XDG_RUNTIME_DIR:-/tmp/ballast-$(id -u)}${XDG_RUNTIME_DIR:+/ballast}/$host
+fi
 ini=$work/host.ini
 swap=$work/swap
 report=$work/report.json
@@ -42,6 +47,10 @@ clean_up()
 		done
 	done
 	! grep -q " $work/mount " /proc/mounts || umount "$work/mount"
+	! grep -q " $tree " /proc/mounts || umount -l "$tree"
+	rmdir "$tree" 2>/dev/null || :
+	rm -f "$tree.sock"
+	rmdir "${tree%/*}" 2>/dev/null || :
 	rm -rf "$work"
 	exit $code
 }
@@ -161,6 +170,9 @@ expect_nothing_left()
 	left=$(cgroups)
 	[ -z "$left" ] || fail "left behind: $left"
 	[ ! -e "$swap" ] || fail "left behind: $swap"
+	! grep -q " $tree " /proc/mounts || fail "left mounted: $tree"
+	[ ! -e "$tree" ] || fail "left behind: $tree"
+	[ ! -e "$tree.sock" ] || fail "left behind: $tree.sock"
 }
 
 # What holds for every run in which all went well.
