@@ -101,10 +101,8 @@ void readahead_defer(struct readahead *readahead, u64 first, u64 end)
 	readahead->pending[readahead->newest] = (struct readahead_pending){first, end, 0};
 }
 
-/* Small pieces at first, which the guest may be about to touch; then some that cost less each. */
-static struct readahead_window cut_piece(struct readahead_pending *pending)
+static struct readahead_window cut_piece(struct readahead_pending *pending, u64 piece)
 {
-	u64 piece = pending->done < GROUP_PAGES ? GROUP_PAGES / 4 : GROUP_PAGES;
 	struct readahead_window window = {
 		.first = pending->next,
 		.count = MIN(piece, pending->end - pending->next),
@@ -124,7 +122,9 @@ bool readahead_claim(struct readahead *readahead, u64 index, struct readahead_wi
 		if (index < pending->next || index >= pending->end)
 			continue;
 		pending->next = index;
-		*piece = cut_piece(pending);
+		/* The guest is faster than we are. Another fault costs it more than these pages. */
+		*piece = cut_piece(pending,
+				   pending->done < GROUP_PAGES ? GROUP_PAGES : 2 * GROUP_PAGES);
 		return true;
 	}
 	return false;
@@ -138,7 +138,10 @@ bool readahead_take(struct readahead *readahead, struct readahead_window *piece)
 
 		if (pending->next == pending->end)
 			continue;
-		*piece = cut_piece(pending);
+		/* Small pieces at first, which the guest may be about to touch; then some that cost
+		 * less each. */
+		*piece = cut_piece(pending,
+				   pending->done < GROUP_PAGES ? GROUP_PAGES / 4 : GROUP_PAGES);
 		return true;
 	}
 	return false;

@@ -14,7 +14,8 @@
  *
  * Only the page of the fault is waited for. The rest of its window is pending, and is brought in pieces
  * while the guest wakes up and works: a sleeping vCPU needs longer to wake than eight pages to fill. A
- * fault in what is pending goes on from there.
+ * fault in what is pending goes on from there, in larger pieces: this guest wakes faster, or the manager
+ * was kept from the processor, and each further fault would cost it more than the pages.
  *
  * Pure: no memory, no locks, no clock. One caller at a time.
  */

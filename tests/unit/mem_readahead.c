@@ -184,6 +184,21 @@ Test(mem_readahead, a_fault_in_what_is_pending_goes_on_from_there)
 	cr_expect_gt(piece.first, 150);
 }
 
+Test(mem_readahead, a_guest_that_catches_up_gets_larger_pieces)
+{
+	struct readahead readahead;
+	struct readahead_window unasked, asked, again;
+
+	readahead_init(&readahead);
+	readahead_defer(&readahead, 100, 200);
+	cr_assert(readahead_take(&readahead, &unasked));
+	readahead_defer(&readahead, 300, 400);
+	cr_assert(readahead_claim(&readahead, 300, &asked));
+	cr_expect_gt(asked.count, unasked.count);
+	cr_assert(readahead_claim(&readahead, 300 + asked.count, &again));
+	cr_expect_gt(again.count, asked.count);
+}
+
 Test(mem_readahead, what_was_put_off_last_comes_first)
 {
 	struct readahead readahead;
