@@ -41,6 +41,26 @@ static double evict_half(struct bench *bench, struct rig *rig, u64 first_region,
 	return rate;
 }
 
+/* What looking for twins costs where there are none: the same with the feature off. */
+static int measure_off(struct bench *bench, const struct content *content, bool huge)
+{
+	struct rig_options options = {.bytes = GUEST_BYTES, .huge_pages = huge};
+	const char *pages = huge ? "huge" : "small";
+	struct rig rig;
+	int err = rig_start(bench, &options, &rig);
+
+	if (err)
+		return err;
+	fill(&rig, content, 1);
+	evict_half(bench, &rig, 1, pages, "off");
+	bench_put(bench,
+		  bench_last(bench, "dedup.%s.unique.cpu", pages) /
+			  bench_last(bench, "dedup.%s.off.cpu", pages),
+		  -1, "x", "dedup.%s.cost", pages);
+	rig_stop(&rig);
+	return 0;
+}
+
 static int measure(struct bench *bench, const struct content *content, bool huge)
 {
 	struct rig_options options = {.bytes = GUEST_BYTES, .huge_pages = huge, .share = true};
@@ -74,7 +94,10 @@ int dedup_round(struct bench *bench)
 	struct content content;
 	int err = content_open(bench, &content);
 
-	if (!err)
-		err = measure(bench, &content, false);
-	return err ? err : measure(bench, &content, true);
+	for (u32 huge = 0; huge < 2 && !err; huge++) {
+		err = measure(bench, &content, huge);
+		if (!err)
+			err = measure_off(bench, &content, huge);
+	}
+	return err;
 }
