@@ -46,7 +46,8 @@ Test(ctl_config, every_key_arrives)
 			  "fault-poll-us = 20\nsample-ms = 500\ndata-size = 8M\nfor = 2m\n"
 			  "\n# another\n[guest db-1]\n  memory = 64M\n\tvcpus: 2\n"
 			  "workload = kv\nworkload-args = mix=B fill=80%\ndata = /usr/bin\n"
-			  "node = 1\nseed = 42\nsalt = tenant 7\n[ksm]\nsalting = 1\n"),
+			  "node = 1\nseed = 42\nsalt = tenant 7\n[ksm]\nsalting = 1\n"
+			  "share-before-swap = no\n"),
 		0, "%s", error);
 	cr_expect_str_eq(config.name, "rack7");
 	cr_expect_eq(config.memory_bytes, 1536 * MiB);
@@ -58,6 +59,7 @@ Test(ctl_config, every_key_arrives)
 	cr_expect_eq(config.accel, ATTACH_ACCEL_THREAD);
 	cr_expect_eq(config.fault_poll_us, 20);
 	cr_expect_eq(config.salting, SALTING_SOME);
+	cr_expect_not(config.share_before_swap);
 	cr_expect_str_eq(config.guests[0].salt, "tenant 7");
 	cr_expect_eq(config.sample_ms, 500);
 	cr_expect_eq(config.data_bytes, 8 * MiB);

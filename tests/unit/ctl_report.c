@@ -112,7 +112,9 @@ Test(ctl_report, other_programs_find_every_promised_name)
 		".exit == \"ok\" and .stall_us == 3000 and .faults == "
 		"{missing: 0, minor: 7, wp: 0} and .mem == {resident: 0, zero: 0, same_filled: 0, "
 		"compressed: 0, disk: 512, ballooned: 0, shared: 0}) and (.swap | "
-		"has(\"stored_pages\", \"same_filled_pages\", \"pool_bytes\", \"written_bytes\", "
+		"has(\"stored_pages\", \"same_filled_pages\", \"dedup_hits\", "
+		"\"hash_collisions\", \"shared_blobs\", \"shared_pages\", \"shared_disk_pages\", "
+		"\"shared_saved_bytes\", \"shared_peak_saved_bytes\", \"pool_bytes\", \"written_bytes\", "
 		"\"read_bytes\", \"io_errors\") and .compression_ratio == 2.1)' %s >/dev/null";
 	char path[] = "/tmp/ballast-report-XXXXXX", command[1500];
 	int fd = mkstemp(path);
