@@ -22,7 +22,7 @@ bool vq_add(struct vq *vq, u64 gpa, u32 bytes, bool write)
 		return false;
 	vq->descriptors[at] = (struct vring_desc){gpa, bytes, write ? VRING_DESC_WRITE : 0, 0};
 	vq->available->ring[at] = at;
-	__atomic_store_n(&vq->available->index, ++vq->added, __ATOMIC_RELEASE);
+	__atomic_store_n(&vq->available->index, ++vq->added, __ATOMIC_SEQ_CST);
 	return true;
 }
 
@@ -30,18 +30,17 @@ void vq_kick(struct vq *vq, struct guest_cpu *cpu, u16 before)
 {
 	const u16 *event = (u16 *)&vq->used->ring[VQ_SIZE];
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (vring_need_event(__atomic_load_n(event, __ATOMIC_RELAXED), vq->added, before))
+	/* In one order with the index: the device looks for more after it wrote what it waits for. */
+	if (vring_need_event(__atomic_load_n(event, __ATOMIC_SEQ_CST), vq->added, before))
 		cpu->platform->write_register(cpu, VIRTIO_MMIO_QUEUE_NOTIFY, vq->index);
 }
 
 bool vq_take(struct vq *vq)
 {
-	if (__atomic_load_n(&vq->used->index, __ATOMIC_ACQUIRE) == vq->taken)
+	if (__atomic_load_n(&vq->used->index, __ATOMIC_SEQ_CST) == vq->taken)
 		return false;
 	vq->taken++;
 	/* Interrupt us for the next. */
-	__atomic_store_n(&vq->available->ring[VQ_SIZE], vq->taken, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&vq->available->ring[VQ_SIZE], vq->taken, __ATOMIC_SEQ_CST);
 	return true;
 }

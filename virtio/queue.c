@@ -62,7 +62,7 @@ static struct vring_used *used(const struct virtqueue *queue)
 
 static u16 read_16(const u16 *from)
 {
-	return __atomic_load_n(from, __ATOMIC_RELAXED);
+	return __atomic_load_n(from, __ATOMIC_SEQ_CST);
 }
 
 static u16 *used_event(const struct virtqueue *queue)
@@ -165,7 +165,7 @@ static int walk(const struct virtqueue *queue, struct virtqueue_chain *chain)
 /* How many chains wait; more than fit are a lie. */
 static int pending(const struct virtqueue *queue)
 {
-	u16 index = __atomic_load_n(&available(queue)->index, __ATOMIC_ACQUIRE);
+	u16 index = __atomic_load_n(&available(queue)->index, __ATOMIC_SEQ_CST);
 	u16 count = (u16)(index - queue->next_available);
 
 	return count > queue->size ? -EPROTO : count;
@@ -197,13 +197,13 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 	return 1;
 }
 
-/* Sections 2.7.7 and 2.7.10. The fence puts our index before our look at what the driver waits for. */
+/* Sections 2.7.7 and 2.7.10. Our index was written before we look at what the driver waits for: both are in
+ * the one order of sequentially consistent accesses. */
 static bool wants_interrupt(struct virtqueue *queue)
 {
 	u16 before = queue->signalled;
 	bool valid = queue->signalled_valid;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!queue->event_index)
 		return !(read_16(&available(queue)->flags) & VRING_AVAIL_NO_INTERRUPT);
 	queue->signalled = queue->next_used;
@@ -221,7 +221,7 @@ bool virtqueue_push(struct virtqueue *queue, u16 head, u32 written)
 	__atomic_store_n(&element->id, head, __ATOMIC_RELAXED);
 	__atomic_store_n(&element->length, written, __ATOMIC_RELAXED);
 	queue->next_used++;
-	__atomic_store_n(&used(queue)->index, queue->next_used, __ATOMIC_RELEASE);
+	__atomic_store_n(&used(queue)->index, queue->next_used, __ATOMIC_SEQ_CST);
 	return wants_interrupt(queue);
 }
 
@@ -230,10 +230,9 @@ bool virtqueue_listen(struct virtqueue *queue)
 	if (!queue->ready || queue->broken)
 		return false;
 	if (queue->event_index)
-		__atomic_store_n(avail_event(queue), queue->next_available, __ATOMIC_RELAXED);
+		__atomic_store_n(avail_event(queue), queue->next_available, __ATOMIC_SEQ_CST);
 	else
-		__atomic_store_n(&used(queue)->flags, 0, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__atomic_store_n(&used(queue)->flags, 0, __ATOMIC_SEQ_CST);
 	return pending(queue) != 0;
 }
 
