@@ -18,5 +18,6 @@ int many_round(struct bench *bench);
 int codec_round(struct bench *bench);
 int metadata_round(struct bench *bench);
 int dedup_round(struct bench *bench);
+int balloon_round(struct bench *bench);
 
 #endif

@@ -41,6 +41,8 @@ const struct bench_case bench_cases[] = {
 	{"disk", "the swap file against a raw file", 0, 0, 60, disk_round},
 	{"fits", "a guest whose memory fits, against plain memory", 0, 0, 120, fits_round},
 	{"dedup", "pages leave whose content is stored, and others", 0, 0, 60, dedup_round},
+	{"balloon", "memory in and out of a balloon, and from guest to guest", BENCH_NEED_KVM, 0,
+	 120, balloon_round},
 	{"many", "64 guests of 64 MiB on 2 GiB", 0, 1, 180, many_round},
 };
 const u32 bench_case_count = ARRAY_SIZE(bench_cases);

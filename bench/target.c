@@ -27,6 +27,12 @@ static const struct target targets[] = {
 	{"disk.write.ratio", true, 0.8, "write-back against raw O_DIRECT writes"},
 	{"dedup.small.gain", true, 3, "a duplicate leaves, against a page that is compressed"},
 	{"dedup.huge.gain", true, 3, "a duplicate leaves, against a page that is compressed"},
+	{"balloon.inflate.2m.touched", true, 20, "blocks of 2 MiB into a balloon"},
+	{"balloon.inflate.2m.untouched", true, 20, "blocks of 2 MiB into a balloon"},
+	{"balloon.deflate.2m.touched", true, 20, "blocks of 2 MiB out of a balloon"},
+	{"balloon.inflate.4k.touched", true, 2, "small pages into a balloon"},
+	{"balloon.inflate.4k.untouched", true, 2, "small pages into a balloon"},
+	{"balloon.deflate.4k.touched", true, 2, "small pages out of a balloon"},
 	{"many.ok", true, 1, "64 guests of 64 MiB on 2 GiB finish and verify"},
 };
 

@@ -13,6 +13,9 @@ fuzz: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.run)
 # A target is its own file and the folders below manager/ and hv/, which need nothing but bytes.
 FUZZ_SRC := $(foreach d,lib mem swap virtio attach balloon,$(wildcard $(d)/*.c))
 
+# The rig by which a test is a driver serves a fuzzer as well.
+FUZZ_SRC += tests/unit/virtio_rig.c
+
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_SRC)
 	$(call say,FUZZCC,$@)
 	$(Q)mkdir -p $(@D)
