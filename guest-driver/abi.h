@@ -79,8 +79,8 @@ struct guest_args {
 	u32 verify_end;	    /* read and check everything at the end */
 	u32 cache_percent;  /* share of the workload's pages that is page cache */
 	u32 churn_percent;  /* share of the free pages that is kept in use by turns */
-	u32 touch_free;	    /* write all free pages at the start, as a system does that has booted */
-	u32 no_reports;	    /* do not report free pages to the host */
+	u32 touch_free; /* write all free pages at the start, as a system does that has booted */
+	u32 no_reports; /* do not report free pages to the host */
 	u32 reserved;
 };
 

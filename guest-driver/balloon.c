@@ -256,24 +256,36 @@ static void continue_transfer(struct guest_cpu *cpu)
 		give_back(cpu);
 }
 
+/* What a cache has given, and could give besides. One whose vCPU is done moves no more: *stuck grows by what
+ * it has given. */
+static u64 cache_total(const struct exchange *exchange, u64 *stuck)
+{
+	u64 held = __atomic_load_n(&exchange->held, __ATOMIC_RELAXED);
+
+	if (__atomic_load_n(&exchange->ended, __ATOMIC_ACQUIRE)) {
+		*stuck += held;
+		return 0;
+	}
+	return held + __atomic_load_n(&exchange->spare, __ATOMIC_RELAXED);
+}
+
 /* Says how much of the target each cache should give, in proportion to what it could. */
 static void ask_caches(struct guest_cpu *cpu, u64 pages)
 {
 	struct balloon_shared *shared = cpu->balloon.shared;
-	u64 all = 0;
+	u64 all = 0, stuck = 0;
 
 	for (u32 i = 0; i < cpu->boot->vcpus; i++)
-		all += __atomic_load_n(&shared->exchange[i].held, __ATOMIC_RELAXED) +
-		       __atomic_load_n(&shared->exchange[i].spare, __ATOMIC_RELAXED);
+		all += cache_total(&shared->exchange[i], &stuck);
+	pages -= MIN(pages, stuck);
 	for (u32 i = 0; i < cpu->boot->vcpus; i++) {
 		struct exchange *exchange = &shared->exchange[i];
-		u64 has = __atomic_load_n(&exchange->held, __ATOMIC_RELAXED) +
-			  __atomic_load_n(&exchange->spare, __ATOMIC_RELAXED);
+		u64 has = MIN(cache_total(exchange, &stuck), all);
 		u64 wanted = all ? MIN((pages * has + all - 1) / all, has) : 0;
 
 		__atomic_store_n(&exchange->wanted, (u32)wanted, __ATOMIC_RELAXED);
 		pages -= MIN(wanted, pages);
-		all -= MIN(has, all);
+		all -= has;
 	}
 }
 

@@ -70,6 +70,8 @@ static inline bool exchange_get(struct exchange_ring *ring, u32 *page)
 /* Whether this cache has not yet done what the driver wants. */
 static inline bool exchange_busy(const struct exchange *exchange)
 {
+	if (__atomic_load_n(&exchange->ended, __ATOMIC_ACQUIRE))
+		return false;
 	return __atomic_load_n(&exchange->wanted, __ATOMIC_RELAXED) !=
 		       __atomic_load_n(&exchange->held, __ATOMIC_RELAXED) ||
 	       __atomic_load_n(&exchange->back.written, __ATOMIC_ACQUIRE) !=

@@ -355,10 +355,3 @@ bool virtio_listen(struct virtio_mmio *mmio, u32 queue)
 	pthread_mutex_unlock(&mmio->lock);
 	return more;
 }
-
-void virtio_needs_reset(struct virtio_mmio *mmio)
-{
-	pthread_mutex_lock(&mmio->lock);
-	give_up(mmio);
-	pthread_mutex_unlock(&mmio->lock);
-}

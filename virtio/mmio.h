@@ -96,7 +96,4 @@ void virtio_push(struct virtio_mmio *mmio, u32 queue, u32 epoch, u16 head, u32 w
 /* Asks for a notification of the next chain; true: there is one already. */
 bool virtio_listen(struct virtio_mmio *mmio, u32 queue);
 
-/* The driver broke the device's rules: nothing is done for it any more until it resets the device. */
-void virtio_needs_reset(struct virtio_mmio *mmio);
-
 #endif
