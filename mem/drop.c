@@ -115,7 +115,7 @@ static bool drop_in_region(struct drop *drop, u64 first, u64 count)
 	return true;
 }
 
-static u64 drop_region(struct space *space, u64 first, u64 count, enum page_state to)
+static u64 drop_region(struct space *space, u64 first, u64 count, u32 to)
 {
 	u64 dropped = 0;
 	bool again = true;
@@ -134,20 +134,27 @@ static u64 drop_region(struct space *space, u64 first, u64 count, enum page_stat
 	return dropped;
 }
 
-u64 drop_pages(struct space *space, u64 first, u64 count, enum page_state to)
+/* Does the work on the part of each region in turn. */
+static u64 by_region(struct space *space, u64 first, u64 count, u32 argument,
+		     u64 (*work)(struct space *space, u64 first, u64 count, u32 argument))
 {
 	u64 dropped = 0;
 
 	assert(first + count <= space->table.pages);
-	while (count) {
+	while (count && !atomic_load_explicit(&space->failed, memory_order_relaxed)) {
 		u64 here = MIN(count, REGION_PAGES - first % REGION_PAGES);
 
-		dropped += drop_region(space, first, here, to);
+		dropped += work(space, first, here, argument);
 		first += here;
 		count -= here;
 	}
 	atomic_fetch_add_explicit(&space->counters.dropped, dropped, memory_order_relaxed);
 	return dropped;
+}
+
+u64 drop_pages(struct space *space, u64 first, u64 count, enum page_state to)
+{
+	return by_region(space, first, count, to, drop_region);
 }
 
 u64 drop_return(struct space *space, u64 first, u64 count)
@@ -235,8 +242,7 @@ static void mark(struct space *space, u64 low, u64 high, u64 first, u64 count, u
 
 static u64 hint_region(struct space *space, u64 first, u64 count, u32 round)
 {
-	struct drop drop = {
-		.space = space, .region = space_region(space, first), .to = PAGE_ZERO};
+	struct drop drop = {.space = space, .region = space_region(space, first), .to = PAGE_ZERO};
 	u64 low, high;
 
 	pthread_mutex_lock(&drop.region->lock);
@@ -254,16 +260,5 @@ static u64 hint_region(struct space *space, u64 first, u64 count, u32 round)
 
 u64 drop_hinted(struct space *space, u64 first, u64 count, u32 round)
 {
-	u64 dropped = 0;
-
-	assert(first + count <= space->table.pages);
-	while (count && !atomic_load_explicit(&space->failed, memory_order_relaxed)) {
-		u64 here = MIN(count, REGION_PAGES - first % REGION_PAGES);
-
-		dropped += hint_region(space, first, here, round);
-		first += here;
-		count -= here;
-	}
-	atomic_fetch_add_explicit(&space->counters.dropped, dropped, memory_order_relaxed);
-	return dropped;
+	return by_region(space, first, count, round, hint_region);
 }
