@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "mem/entitlement.h"
 #include "mem/evict.h"
 #include "mem/space.h"
 
 #define QUEUE_MAX    16384U		   /* regions between the hands: 32 GiB */
 #define ZAP_BATCH    32U		   /* regions unmapped by one request */
 #define ZAP_PATIENCE (100 * NSEC_PER_MSEC) /* a VMM that takes longer loses its second chance */
+#define LAX_NS	     NSEC_PER_SEC /* so long nobody is spared, once those who should give cannot */
 #define ALL_GROUPS   UINT32_MAX
 #define PRESENT	     (1ULL << 63) /* in a pagemap entry */
 
@@ -34,9 +36,22 @@ struct clock {
 	struct candidate *queue; /* between the hands, a ring */
 	u32 head, length;
 	enum effort effort;
-	u32 barren;   /* regions in a row that gave next to nothing */
-	u32 rotation; /* which groups force takes next */
+	u32 barren;	   /* regions in a row that gave next to nothing */
+	u32 rotation;	   /* which groups force takes next */
+	enum standing bar; /* who stands lower is spared */
+	u64 lax_until_ns;  /* till then nobody is */
 };
+
+static bool spared(const struct clock *clock, const struct space *space)
+{
+	return entitlement_standing(space) < clock->bar;
+}
+
+static void set_bar(struct clock *clock)
+{
+	clock->bar = clock_now_ns() < clock->lax_until_ns ? STANDING_WITHIN_MIN
+							  : entitlement_highest(clock->memory);
+}
 
 /* Whether the front hand should unmap this region; arms it if we look at groups. */
 static bool sample_region(struct clock *clock, struct space *space, u64 index)
@@ -54,6 +69,7 @@ static bool sample_region(struct clock *clock, struct space *space, u64 index)
 		region_arm(space, index * REGION_PAGES);
 	if (sample) {
 		region->sampled = true;
+		region->used = false;
 		region->idle = ALL_GROUPS;
 	}
 	pthread_mutex_unlock(&region->lock);
@@ -82,7 +98,6 @@ static void add_range(struct space_range *ranges, u32 *count, u64 region)
 /* Moves the front hand over a batch of one guest's regions. Returns how many it unmapped. */
 static u32 sample_space(struct clock *clock, struct space *space)
 {
-	struct space_client *client = space->options.client;
 	struct space_range ranges[ZAP_BATCH];
 	u32 count = 0, sampled = 0;
 
@@ -96,11 +111,8 @@ static u32 sample_space(struct clock *clock, struct space *space)
 		enqueue(clock, space->id, index);
 		sampled++;
 	}
-	if (!count || !client->ops->zap)
-		return sampled;
-	atomic_store(&space->zap_pending, true);
-	if (client->ops->zap(client, ranges, count))
-		atomic_store(&space->zap_pending, false);
+	if (count)
+		space_zap(space, ranges, count);
 	return sampled;
 }
 
@@ -113,7 +125,7 @@ static void advance_front(struct clock *clock)
 		bool busy = false;
 
 		if (space) {
-			busy = atomic_load(&space->zap_pending);
+			busy = atomic_load(&space->zap_pending) || spared(clock, space);
 			if (!busy)
 				sampled = sample_space(clock, space);
 			if (!busy && clock->hand_region < space->region_count) {
@@ -152,15 +164,16 @@ static u32 cold_groups(struct clock *clock, struct space *space, const struct ca
 {
 	struct region *region = &space->regions[candidate->region];
 	u32 idle, forced = 0;
-	bool whole;
+	bool whole, used;
 
 	pthread_mutex_lock(&region->lock);
 	region->sampled = false;
+	used = region->used;
 	idle = region->idle;
 	whole = region->mapping == REGION_WHOLE;
 	pthread_mutex_unlock(&region->lock);
 	if (whole)
-		idle = unmapped_groups(space, candidate->region);
+		idle = used ? 0 : unmapped_groups(space, candidate->region);
 	if (clock->effort == EFFORT_FORCE) {
 		forced = 0xffU << clock->rotation % REGION_GROUPS;
 		clock->rotation += 8;
@@ -179,14 +192,26 @@ static void judge(struct clock *clock, s64 pages)
 		clock->barren = 0;
 		if (clock->effort < EFFORT_FORCE)
 			clock->effort++;
+		else if (clock->bar)
+			clock->lax_until_ns = clock_now_ns() + LAX_NS;
 	}
 }
 
-/* The hands keep half of the resident memory between them. */
+/* The hands keep half of the memory that may be taken between them. */
 static u32 spread(const struct clock *clock)
 {
-	return (u32)MIN(memory_resident_pages(clock->memory) / REGION_PAGES / 2 + 1,
+	return (u32)MIN(entitlement_pages(clock->memory, clock->bar) / REGION_PAGES / 2 + 1,
 			(u64)QUEUE_MAX);
+}
+
+/* A candidate that is spared after all: it can be a candidate again later. */
+static void let_go(struct space *space, const struct candidate *candidate)
+{
+	struct region *region = &space->regions[candidate->region];
+
+	pthread_mutex_lock(&region->lock);
+	region->sampled = false;
+	pthread_mutex_unlock(&region->lock);
 }
 
 static bool answered(const struct space *space, const struct candidate *candidate)
@@ -210,8 +235,11 @@ static bool next_candidate(struct clock *clock, struct candidate *candidate, str
 		}
 		clock->head++;
 		clock->length--;
-		if (*space && candidate->region < (*space)->region_count)
-			return true;
+		if (*space && candidate->region < (*space)->region_count) {
+			if (!spared(clock, *space))
+				return true;
+			let_go(*space, candidate);
+		}
 		if (*space)
 			space_put(*space);
 	}
@@ -242,16 +270,19 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 		u32 groups;
 
 		pthread_mutex_lock(&clock->lock);
+		set_bar(clock);
 		if (!next_candidate(clock, &candidate, &space)) {
 			pthread_mutex_unlock(&clock->lock);
 			break;
 		}
 		groups = cold_groups(clock, space, &candidate);
+		entitlement_leave(space);
 		pthread_mutex_unlock(&clock->lock);
 
 		if (groups)
 			pages = evict_pages(space, (u64)candidate.region * REGION_PAGES,
 					    REGION_PAGES, groups);
+		entitlement_left(space);
 		space_put(space);
 		/* A page in use, one that does not compress, or a guest that just died: says nothing about
 		 * the others. */

@@ -12,6 +12,9 @@
  * VMM's /proc/PID/pagemap tells, at no cost to the guest; in an ARMED one the touch was a minor fault,
  * which cleared the group's idle bit.
  *
+ * Only guests that stand highest above what they are entitled to are looked at (mem/entitlement.h); should
+ * a full turn with all force get nothing from them, everybody is for a while.
+ *
  * When a full turn finds little cold, the hand works harder: first it arms the regions it unmaps, to
  * find the cold groups within warm regions; then it takes groups in turn, warm or not.
  */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "mem/entitlement.h"
 #include "mem/uffd.h"
 
 #define FILLS_KEPT 16U
@@ -429,13 +430,28 @@ static bool fill_load(struct fill *fill)
 	return true;
 }
 
+/* A guest at its limit brings nothing in ahead, and makes room itself for what it must have. */
+static bool within_limit(struct space *space, u64 count, bool ahead)
+{
+	struct memory *memory = space->memory;
+
+	if (!entitlement_is_full(space, count))
+		return true;
+	if (!ahead && memory->direct_reclaim)
+		memory->direct_reclaim(memory, count * PAGE_SIZE);
+	return !ahead;
+}
+
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began)
 {
-	struct fill *fill = fill_alloc(space->memory);
+	struct fill *fill;
 	bool waited_for;
 
 	assert(count <= FILL_PAGES);
+	if (!within_limit(space, count, fault == FILL_AHEAD))
+		return false;
+	fill = fill_alloc(space->memory);
 	if (!fill) {
 		if (fault != FILL_AHEAD)
 			space_fail(space, "no memory for a page buffer of the manager");

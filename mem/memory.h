@@ -51,6 +51,8 @@ struct memory {
 	 * Both set by reclaim_create(). */
 	bool (*direct_reclaim)(struct memory *memory, u64 bytes);
 	_Atomic bool reclaiming; /* the background thread is at work */
+	/* So many bytes should be free as long as some guest has more than it should keep. */
+	_Atomic u64 free_goal;
 	struct reclaim *reclaim;
 
 	struct pressure pressure; /* of all guests together */

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "mem/entitlement.h"
 #include "mem/fill.h"
 #include "mem/guard.h"
 #include "mem/uffd.h"
@@ -83,6 +84,7 @@ bool populate_region(struct space *space, u64 fault, u64 began)
 	if (!space->memory->huge_pages ||
 	    atomic_load_explicit(&space->failed, memory_order_relaxed) ||
 	    budget_free(budget) < budget->low + REGION_SIZE ||
+	    entitlement_is_full(space, REGION_PAGES) ||
 	    !budget_take(budget, REGION_SIZE, BUDGET_NORMAL))
 		return false;
 	if (hold_region(space, first)) {

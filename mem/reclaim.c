@@ -10,6 +10,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "mem/entitlement.h"
 #include "mem/evict.h"
 #include "mem/space.h"
 
@@ -75,11 +76,19 @@ static s64 free_some(struct reclaim *reclaim, u64 bytes, u64 room)
 	return freed;
 }
 
+/* Whether there is something to do: too little is free, a guest is above its limit, or others have a use
+ * for what some guest should not keep. */
 static bool pressed(const struct reclaim *reclaim)
 {
-	const struct budget *budget = &reclaim->memory->budget;
+	struct memory *memory = reclaim->memory;
+	u64 free = budget_free(&memory->budget);
+	enum standing highest;
 
-	return budget_free(budget) < budget->high;
+	if (free < memory->budget.high)
+		return true;
+	highest = entitlement_highest(memory);
+	return highest == STANDING_ABOVE_LIMIT ||
+	       (highest >= STANDING_ABOVE_KEEP && free < atomic_load(&memory->free_goal));
 }
 
 static void work_off_pressure(struct reclaim *reclaim)

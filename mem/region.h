@@ -35,6 +35,7 @@ struct region {
 	_Atomic bool waited; /* a guest waits for a page that is busy here */
 	bool hinted;	     /* pages of it may have a hint */
 	bool sampled;	     /* unmapped by the front hand of the clock, not looked at since */
+	bool used;	     /* ... seen in use by a sampler since, which unmapped it again */
 	u8 protection;	/* passes of the clock it is spared: it was refaulted soon after eviction */
 	u32 idle;	/* groups unmapped and not touched since, a bit each */
 	u32 evicted_at; /* memory.evictions when pages were last taken, in regions' worth */

@@ -113,6 +113,7 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
 	space->memory = memory;
 	space->options = *options;
 	readahead_init(&space->readahead);
+	entitlement_init(&space->entitlement);
 	pthread_mutex_init(&space->hist_lock, NULL);
 	pthread_mutex_init(&space->removes_lock, NULL);
 	pressure_init(&space->pressure, options->threads);
@@ -218,6 +219,21 @@ void space_waits(struct space *space, s32 more)
 		return;
 	pressure_wait(&space->pressure, more, now_ns);
 	pressure_wait(&space->memory->pressure, more, now_ns);
+}
+
+int space_zap(struct space *space, const struct space_range *ranges, u32 count)
+{
+	struct space_client *client = space->options.client;
+	int result;
+
+	if (!client->ops->zap)
+		return -ENOTSUP;
+	if (atomic_exchange(&space->zap_pending, true))
+		return -EBUSY;
+	result = client->ops->zap(client, ranges, count);
+	if (result)
+		atomic_store(&space->zap_pending, false);
+	return result;
 }
 
 void space_zapped(struct space *space)

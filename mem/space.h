@@ -10,6 +10,7 @@
 #define MEM_SPACE_H
 
 #include "lib/hist.h"
+#include "mem/entitlement.h"
 #include "mem/memory.h"
 #include "mem/page_table.h"
 #include "mem/pressure.h"
@@ -95,6 +96,7 @@ struct space {
 	_Atomic u64 reclaim_hand; /* region that reclaim_from() takes next */
 	struct pressure pressure;
 	u64 metadata_bytes;
+	struct entitlement entitlement;
 };
 
 /* Puts a guest's memory under management. The descriptors in options become the space's, on failure
@@ -108,7 +110,11 @@ void space_end(struct space *space);
 /* Gives back a reference of memory_get_space(). */
 void space_put(struct space *space);
 
-/* The VMM did what the client's zap() asked. */
+/* Asks the VMM to unmap ranges, one request at a time. Returns 0, or -errno: -EBUSY when it still has to
+ * answer the last one, -ENOTSUP when it cannot be asked; nothing will be unmapped then. */
+int space_zap(struct space *space, const struct space_range *ranges, u32 count);
+
+/* The VMM did what it was asked. */
 void space_zapped(struct space *space);
 
 /* So many more of the guest's threads wait for memory, or fewer: its pressure, and the host's. */

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/entitlement.h"
+
+#include "mem/space.h"
+
+/* A guest within a region of its goal is at it: otherwise every page it gains would make it the one who
+ * has to give, and every page it gives somebody else. */
+#define SLACK REGION_PAGES
+/* Room for the next fill: so much below its limit a guest is as good as there. */
+#define FILL_ROOM 64U
+
+void entitlement_init(struct entitlement *entitlement)
+{
+	atomic_init(&entitlement->min, 0);
+	atomic_init(&entitlement->keep, UINT64_MAX);
+	atomic_init(&entitlement->goal, UINT64_MAX);
+	atomic_init(&entitlement->limit, UINT64_MAX);
+	atomic_init(&entitlement->leaving, 0);
+	atomic_init(&entitlement->blocked, false);
+}
+
+static u64 bound(const _Atomic u64 *figure)
+{
+	return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+static bool above(u64 pages, u64 figure)
+{
+	return figure <= UINT64_MAX - SLACK && pages > figure + SLACK;
+}
+
+/* Whoever takes memory takes a region: with no more left above it, a min is in danger. */
+static bool close_to(u64 pages, u64 min)
+{
+	return min && pages <= min + REGION_PAGES;
+}
+
+static u64 resident(const struct space *space)
+{
+	return page_table_count(&space->table, PAGE_RESIDENT);
+}
+
+/* What is left of it when all evictions under way succeed. */
+static u64 staying(const struct space *space)
+{
+	u64 pages = resident(space), leaving = bound(&space->entitlement.leaving);
+
+	return pages > leaving ? pages - leaving : 0;
+}
+
+void entitlement_leave(struct space *space)
+{
+	atomic_fetch_add_explicit(&space->entitlement.leaving, REGION_PAGES, memory_order_relaxed);
+}
+
+void entitlement_left(struct space *space)
+{
+	atomic_fetch_sub_explicit(&space->entitlement.leaving, REGION_PAGES, memory_order_relaxed);
+}
+
+enum standing entitlement_standing(const struct space *space)
+{
+	const struct entitlement *mine = &space->entitlement;
+	u64 pages = staying(space);
+
+	if (entitlement_is_full(space, FILL_ROOM))
+		return STANDING_ABOVE_LIMIT;
+	if (close_to(pages, bound(&mine->min)))
+		return STANDING_WITHIN_MIN;
+	if (above(pages, bound(&mine->goal)))
+		return STANDING_ABOVE_GOAL;
+	return above(pages, bound(&mine->keep)) ? STANDING_ABOVE_KEEP : STANDING_WITHIN_KEEP;
+}
+
+static bool gives(const struct space *space)
+{
+	return !atomic_load_explicit(&space->failed, memory_order_relaxed) && resident(space);
+}
+
+enum standing entitlement_highest(struct memory *memory)
+{
+	u32 used = atomic_load(&memory->slots_used);
+	enum standing highest = STANDING_WITHIN_MIN;
+
+	for (u32 i = 0; i < used; i++) {
+		struct space *space = memory_get_space(memory, i);
+
+		if (!space)
+			continue;
+		if (gives(space))
+			highest = MAX(highest, entitlement_standing(space));
+		space_put(space);
+	}
+	return highest;
+}
+
+u64 entitlement_pages(struct memory *memory, enum standing least)
+{
+	u32 used = atomic_load(&memory->slots_used);
+	u64 pages = 0;
+
+	for (u32 i = 0; i < used; i++) {
+		struct space *space = memory_get_space(memory, i);
+
+		if (!space)
+			continue;
+		if (gives(space) && entitlement_standing(space) >= least)
+			pages += resident(space);
+		space_put(space);
+	}
+	return pages;
+}
+
+bool entitlement_is_full(const struct space *space, u64 pages)
+{
+	u64 limit = bound(&space->entitlement.limit), has = resident(space);
+
+	return has >= limit || pages > limit - has;
+}
