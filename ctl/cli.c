@@ -123,6 +123,7 @@ static void print_config_page(void)
 	printf("A configuration file has one section for the host and one for each guest, or for\n"
 	       "`count` guests alike. What is not understood is an error. docs/config.md tells more.\n");
 	print_keys("[host]", &config_host_keys);
+	print_keys("[policy]", &config_policy_keys);
 	print_keys("[guest NAME]", &config_guest_keys);
 	print_keys("[ksm]", &config_ksm_keys);
 }

@@ -37,7 +37,7 @@ struct reader {
 	char *base;
 	u32 section_line;
 	u64 seen; /* a bit per key of the table */
-	bool host_seen, ksm_seen;
+	bool host_seen, ksm_seen, policy_seen;
 	bool guests_only; /* the host runs already */
 	struct guest_section guest;
 };
@@ -141,6 +141,8 @@ static int end_guest(struct reader *reader)
 	struct guest_args args;
 	char why[256];
 
+	if (guest_tuning_check(&guest->tuning, guest->memory_bytes, why, sizeof(why)))
+		return fail(reader, reader->section_line, "guest %s: %s", guest->name, why);
 	if (guest_args_parse(guest->workload, guest->args, &workload, &args, why, sizeof(why)))
 		return fail(reader, reader->section_line, "guest %s: %s", guest->name, why);
 	if (!key_seen(reader, "seed"))
@@ -180,6 +182,16 @@ static int begin_ksm(struct reader *reader)
 	return 0;
 }
 
+static int begin_policy(struct reader *reader)
+{
+	if (reader->policy_seen)
+		return fail(reader, reader->line, "a second [policy]: put all its keys into one");
+	reader->policy_seen = true;
+	reader->keys = &config_policy_keys;
+	reader->base = (char *)&reader->config->policy;
+	return 0;
+}
+
 static int begin_guest(struct reader *reader, const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -208,14 +220,17 @@ static int begin_section(struct reader *reader, const char *header)
 	reader->keys = NULL;
 	if (strcmp(header, "host") == 0)
 		ret = begin_host(reader);
+	else if (strcmp(header, "policy") == 0)
+		ret = begin_policy(reader);
 	else if (strcmp(header, "ksm") == 0)
 		ret = begin_ksm(reader);
 	else if (strncmp(header, "guest", 5) == 0 && isblank((unsigned char)header[5]))
 		ret = begin_guest(reader, header + 5 + strspn(header + 5, " \t"));
 	else
-		ret = fail(reader, reader->line,
-			   "unknown section [%s]: there are [host], [guest NAME] and [ksm]",
-			   header);
+		ret = fail(
+			reader, reader->line,
+			"unknown section [%s]: there are [host], [policy], [ksm] and [guest NAME]",
+			header);
 	return ret;
 }
 
@@ -259,7 +274,11 @@ static char *next_line(char *buffer, int size, void *stream)
 
 static const char *section_name(const struct config_keys *keys)
 {
-	return keys == &config_host_keys ? "host" : keys == &config_ksm_keys ? "ksm" : "guest";
+	if (keys == &config_policy_keys)
+		return "policy";
+	if (keys == &config_ksm_keys)
+		return "ksm";
+	return keys == &config_host_keys ? "host" : "guest";
 }
 
 static int unknown_key(struct reader *reader, const char *name)

@@ -63,6 +63,32 @@ static const struct config_key host_keys[] = {
 	  .help = "ADDRESS:PORT at which metrics can be scraped; empty: none" },
 };
 
+static const struct config_key policy_keys[] = {
+	{ .name = "active", FIELD(YES_NO, struct policy_tuning, active), .preset = "yes",
+	  .help = "decide who should have how much memory; no: limits and mins alone hold" },
+	{ .name = "dry-run", FIELD(YES_NO, struct policy_tuning, dry_run), .preset = "no",
+	  .help = "decide and log, but change nothing" },
+	{ .name = "interval-ms", FIELD(COUNT, struct policy_tuning, interval_ms), .min = 10,
+	  .max = 60000, .preset = "250",
+	  .help = "time between two steps" },
+	{ .name = "idle-tax-pct", FIELD(PERCENT, struct policy_tuning, idle_tax_pct), .max = 99,
+	  .preset = "75",
+	  .help = "an idle page costs a guest as much as 1 / (1 - tax) active ones" },
+	{ .name = "state-pct", FIELD(LEVELS, struct policy_tuning, state_pct),
+	  .preset = "400 100 64 32 16",
+	  .help = "where the states high, clear, soft, hard and low begin, of min-free" },
+	{ .name = "min-free", SIZE(struct policy_tuning, min_free), .max = 64 * TiB, .preset = "0",
+	  .help = "free memory that the states are measured by; 0: a bit less than a tenth of the "
+		  "budget" },
+	{ .name = "cold-age", FIELD(DURATION, struct policy_tuning, cold_age_s), .min = 1,
+	  .max = 86400, .preset = "120",
+	  .help = "memory used within that time is never cold" },
+	{ .name = "promotion-rate-target",
+	  FIELD(THOUSANDTHS, struct policy_tuning, promotion_rate_target), .min = 1,
+	  .max = 100000, .preset = "0.2",
+	  .help = "so many per cent of its working set a minute may come back to a guest" },
+};
+
 static const struct config_key guest_keys[] = {
 	{ .name = "memory", SIZE(struct guest_section, guest.memory_bytes), .min = 8 * MiB,
 	  .max = 16 * TiB, .step = REGION_SIZE, .required = true,
@@ -82,6 +108,18 @@ static const struct config_key guest_keys[] = {
 	  .help = "NUMA node of the guest's memory" },
 	{ .name = "seed", FIELD(NUMBER, struct guest_section, guest.seed), .max = UINT64_MAX,
 	  .help = "of all random choices of the guest; by default made from its name" },
+	{ .name = "min", SIZE(struct guest_section, guest.tuning.min), .max = 16 * TiB,
+	  .step = PAGE_SIZE, .preset = "0",
+	  .help = "memory that stays its own whatever happens; all mins must fit the budget" },
+	{ .name = "max", SIZE(struct guest_section, guest.tuning.max), .max = 16 * TiB,
+	  .step = PAGE_SIZE, .preset = "0",
+	  .help = "memory it should not go beyond: its balloon holds the rest; 0: all of it" },
+	{ .name = "limit", SIZE(struct guest_section, guest.tuning.limit), .max = 16 * TiB,
+	  .step = PAGE_SIZE, .preset = "0",
+	  .help = "host memory it never gets beyond, whatever is free; 0: none" },
+	{ .name = "shares", FIELD(COUNT, struct guest_section, guest.tuning.shares),
+	  .max = 1000000, .preset = "0",
+	  .help = "its part when memory is short; 0: ten for each MiB of its memory" },
 	{ .name = "balloon", FIELD(YES_NO, struct guest_section, guest.balloon), .preset = "yes",
 	  .help = "a virtio balloon, by which it can be asked for memory" },
 	{ .name = "balloon-target", SIZE(struct guest_section, guest.balloon_target),
@@ -106,6 +144,7 @@ static const struct config_key ksm_keys[] = {
 /* clang-format on */
 
 const struct config_keys config_host_keys = {host_keys, ARRAY_SIZE(host_keys)};
+const struct config_keys config_policy_keys = {policy_keys, ARRAY_SIZE(policy_keys)};
 const struct config_keys config_guest_keys = {guest_keys, ARRAY_SIZE(guest_keys)};
 const struct config_keys config_ksm_keys = {ksm_keys, ARRAY_SIZE(ksm_keys)};
 
@@ -147,6 +186,8 @@ static const struct {
 	[CONFIG_DURATION] = {parse_duration, "a duration", "seconds, or a number with s, m or h"},
 	[CONFIG_NODE] = {parse_number, "a NUMA node", "or `any`"},
 	[CONFIG_YES_NO] = {NULL, "`yes` or `no`", NULL},
+	[CONFIG_THOUSANDTHS] = {parse_thousandths, "a percentage from 0.001 to 100", NULL},
+	[CONFIG_LEVELS] = {NULL, "five falling percentages, as in `400 100 64 32 16`", NULL},
 	[CONFIG_ACCEL] = {parse_accel, "`auto`, `kvm` or `thread`", NULL},
 	[CONFIG_TEXT] = {NULL, "text", NULL},
 };
@@ -173,6 +214,8 @@ void config_key_describe(const struct config_key *key, char *text, size_t size)
 	switch (key->type) {
 	case CONFIG_YES_NO:
 	case CONFIG_ACCEL:
+	case CONFIG_THOUSANDTHS:
+	case CONFIG_LEVELS:
 		snprintf(text, size, "%s", noun);
 		break;
 	case CONFIG_TEXT:
@@ -258,6 +301,10 @@ int config_key_set(const struct config_key *key, char *base, const char *value, 
 
 	if (key->type == CONFIG_TEXT)
 		return set_text(key, field, value, error, size);
+	if (key->type == CONFIG_LEVELS)
+		return host_state_parse(value, (u32 *)(void *)field)
+			       ? refuse(key, value, error, size)
+			       : 0;
 	if (key->type != CONFIG_YES_NO)
 		return set_number(key, field, value, error, size);
 	if (parse_yes_no(value, &flag))

@@ -18,6 +18,8 @@ enum config_type {
 	CONFIG_NODE,	 /* s32; -1 is written `any` */
 	CONFIG_YES_NO,	 /* bool */
 	CONFIG_ACCEL,	 /* u32, enum attach_accel */
+	CONFIG_THOUSANDTHS, /* u32, thousandths of a per cent: "0.2" is 200 */
+	CONFIG_LEVELS,	 /* u32[HOST_STATES] */
 	CONFIG_TEXT,	 /* char[max + 1], without its NUL from min to max characters */
 	CONFIG_TYPES
 };
@@ -45,6 +47,7 @@ struct config_keys {
 };
 
 extern const struct config_keys config_host_keys;  /* offsets into struct host_config */
+extern const struct config_keys config_policy_keys; /* offsets into struct policy_tuning */
 extern const struct config_keys config_guest_keys; /* offsets into struct guest_section */
 extern const struct config_keys config_ksm_keys;   /* [ksm]: offsets into struct host_config */
 

@@ -43,6 +43,11 @@ void outcome_take(struct outcome *outcome, struct manager *manager)
 		manager_guest_snapshot(manager, i, &outcome->guests[i]);
 }
 
+void outcome_take_decisions(struct outcome *outcome, struct manager *manager)
+{
+	manager_decisions(manager, outcome->decisions, sizeof(outcome->decisions));
+}
+
 bool outcome_guest_ok(const struct guest_snapshot *guest)
 {
 	return guest->life == GUEST_LIFE_ENDED && guest->exit_code == ATTACH_EXIT_OK &&

@@ -8,10 +8,13 @@
 
 #include "manager/manager.h"
 
+#define OUTCOME_DECISIONS (32 * KiB)
+
 struct outcome {
 	struct host_snapshot host;
 	u32 count; /* of guests */
 	struct guest_snapshot *guests;
+	char decisions[OUTCOME_DECISIONS]; /* the policy's last ones, a line each */
 };
 
 /* Makes room for `count` guests; there may come more. Returns 0 or -ENOMEM; ends with outcome_free(). */
@@ -20,6 +23,9 @@ void outcome_free(struct outcome *outcome);
 
 /* Asks the manager how all is now. Any thread. */
 void outcome_take(struct outcome *outcome, struct manager *manager);
+
+/* Asks it for the last decisions of its policy too. */
+void outcome_take_decisions(struct outcome *outcome, struct manager *manager);
 
 /* The guest ended, by itself or when told to, and every page it read was right. */
 bool outcome_guest_ok(const struct guest_snapshot *guest);

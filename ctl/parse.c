@@ -93,6 +93,29 @@ int parse_percent(const char *text, u64 *percent)
 	return 0;
 }
 
+int parse_thousandths(const char *text, u64 *thousandths)
+{
+	u64 value, digit, unit = 1000;
+	int ret = parse_digits(&text, &value);
+
+	if (ret)
+		return ret;
+	if (__builtin_mul_overflow(value, unit, &value))
+		return -ERANGE;
+	if (*text == '.' && !isdigit((unsigned char)*++text))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*text) && unit > 1; text++) {
+		digit = (u64)(*text - '0');
+		value += digit * (unit /= 10);
+	}
+	if (*text == '%')
+		text++;
+	if (*text)
+		return -EINVAL;
+	*thousandths = value;
+	return 0;
+}
+
 int parse_duration(const char *text, u64 *seconds)
 {
 	static const struct {

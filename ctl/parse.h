@@ -18,6 +18,9 @@ int parse_size(const char *text, u64 *bytes);
 /* "20" or "20%". */
 int parse_percent(const char *text, u64 *percent);
 
+/* Thousandths of a per cent: "0.2", "0.2%", "1.25". */
+int parse_thousandths(const char *text, u64 *thousandths);
+
 /* Seconds: "90", "90s", "5m", "2h". */
 int parse_duration(const char *text, u64 *seconds);
 

@@ -150,10 +150,10 @@ static void put_host(struct progress *progress, const struct outcome *outcome, u
 		 format_size(host->guest_bytes).text, format_size(host->budget_bytes).text,
 		 *accel ? "   on " : "", accel);
 	format_bar(bar, BAR_WIDTH, host->budget_bytes, parts, ARRAY_SIZE(parts));
-	put_line(progress, "budget [%s] %3u%%  %s used, %s of it pool (%.1fx)", bar,
+	put_line(progress, "budget [%s] %3u%%  %s used, %s of it pool (%.1fx)   %s", bar,
 		 format_percent(host->used_bytes, host->budget_bytes),
 		 format_size(host->used_bytes).text, format_size(host->pool_bytes).text,
-		 outcome_ratio(outcome));
+		 outcome_ratio(outcome), host_state_name(host->policy.state));
 	put_line(progress, "swap   %s on disk, %s written, %s read   %s faults/s",
 		 format_size(host->disk_bytes).text, format_size(host->written_bytes).text,
 		 format_size(host->read_bytes).text,
@@ -283,11 +283,11 @@ static void show_line(struct progress *progress, const struct outcome *outcome, 
 
 	describe_phases(outcome, phases, sizeof(phases));
 	format_printable(phases);
-	fprintf(progress->stream, "%s  %s of %s used, pool %s, disk %s, %s faults/s: %s\n",
-		format_clock(now_ns - progress->start_ns).text, format_size(host->used_bytes).text,
-		format_size(host->budget_bytes).text, format_size(host->pool_bytes).text,
-		format_size(host->disk_bytes).text, format_count((u64)progress->faults_per_s).text,
-		phases);
+	fprintf(progress->stream, "%s  %s: %s of %s used, pool %s, disk %s, %s faults/s: %s\n",
+		format_clock(now_ns - progress->start_ns).text, host_state_name(host->policy.state),
+		format_size(host->used_bytes).text, format_size(host->budget_bytes).text,
+		format_size(host->pool_bytes).text, format_size(host->disk_bytes).text,
+		format_count((u64)progress->faults_per_s).text, phases);
 	fflush(progress->stream);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,6 +46,58 @@ static void write_faults(struct json *json, const struct guest_snapshot *guest)
 	for (u32 i = 0; i < PAGE_STATES; i++)
 		if (guest->fault_latency[i].count)
 			write_latency(json, state_names[i], &guest->fault_latency[i]);
+	json_close(json);
+}
+
+static void write_entitlement(struct json *json, const struct policy_guest *policy)
+{
+	json_open(json, "policy", '{');
+	json_number(json, "min_bytes", policy->min);
+	json_number(json, "max_bytes", policy->max);
+	if (policy->limit != UINT64_MAX)
+		json_number(json, "limit_bytes", policy->limit);
+	json_number(json, "shares", policy->shares);
+	json_number(json, "goal_bytes", policy->goal);
+	json_number(json, "active_bytes", policy->active);
+	json_number(json, "cold_bytes", policy->cold);
+	json_number(json, "cold_age_s", policy->cold_age_ms / 1000);
+	json_number(json, "balloon_bytes", policy->balloon);
+	json_number(json, "blocked_steps", policy->blocked);
+	json_close(json);
+}
+
+static void write_decisions(struct json *json, const char *text)
+{
+	char line[512];
+
+	json_open(json, "last_decisions", '[');
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+
+		snprintf(line, sizeof(line), "%.*s", (int)length, text);
+		json_string(json, NULL, line);
+		text += length + (text[length] == '\n');
+	}
+	json_close(json);
+}
+
+static void write_policy(struct json *json, const struct outcome *outcome)
+{
+	const struct policy_host *policy = &outcome->host.policy;
+
+	json_open(json, "policy", '{');
+	json_bool(json, "active", policy->active);
+	json_bool(json, "dry_run", policy->dry_run);
+	json_string(json, "state", host_state_name(policy->state));
+	json_number(json, "min_free_bytes", policy->min_free);
+	json_number(json, "steps", policy->steps);
+	json_number(json, "decisions", policy->decisions);
+	json_number(json, "state_changes", policy->state_changes);
+	json_open(json, "state_steps", '{');
+	for (u32 i = 0; i < HOST_STATES; i++)
+		json_number(json, host_state_name(i), policy->state_steps[i]);
+	json_close(json);
+	write_decisions(json, outcome->decisions);
 	json_close(json);
 }
 
@@ -112,6 +165,7 @@ static void write_guest(struct json *json, const struct guest_snapshot *guest)
 	for (u32 i = 0; i < PAGE_STATES; i++)
 		json_number(json, state_names[i], guest->pages[i]);
 	json_close(json);
+	write_entitlement(json, &guest->policy);
 	write_balloon(json, &guest->balloon);
 	json_close(json);
 }
@@ -165,6 +219,7 @@ void report_write(FILE *stream, const struct outcome *outcome)
 	json_number(&json, "data_bytes", host->data_bytes);
 	json_number(&json, "evict_cancelled", host->evict_cancelled);
 	json_number(&json, "direct_reclaims", host->direct_reclaims);
+	write_policy(&json, outcome);
 	write_swap(&json, outcome);
 	json_open(&json, "guests", '[');
 	for (u32 i = 0; i < outcome->count; i++)

@@ -103,6 +103,7 @@ static void serve(struct run *run)
 		progress_show(run->progress, &run->outcome, now_ns);
 	}
 	outcome_take(&run->outcome, run->manager);
+	outcome_take_decisions(&run->outcome, run->manager);
 }
 
 static enum cli_status conclude(struct run *run, const struct run_options *options)

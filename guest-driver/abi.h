@@ -74,6 +74,8 @@ struct guest_args {
 	u32 value_bytes;    /* kv: size of a value */
 	u32 phase_ms;	    /* phase: how long a working set stays */
 	u32 phase_percent;  /* phase: its share of the memory */
+	u32 turn_ms;	    /* works so long, then rests so long, and so on; 0: works always */
+	u32 rest_first;	    /* ... beginning with a rest */
 	u32 think_us;	    /* pause between operations, per vCPU; 0 none */
 	u64 ops;	    /* operations per vCPU, then verify and end; 0: until told to stop */
 	u32 verify_end;	    /* read and check everything at the end */

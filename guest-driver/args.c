@@ -223,6 +223,22 @@ static void store_phase_size(struct guest_args *args, u64 value)
 	args->phase_percent = (u32)value;
 }
 
+static bool read_turn(const char *text, u64 *value)
+{
+	*value = !strcmp(text, "rest");
+	return *value || !strcmp(text, "work");
+}
+
+static void store_turn(struct guest_args *args, u64 value)
+{
+	args->turn_ms = (u32)(value / 1000);
+}
+
+static void store_turn_first(struct guest_args *args, u64 value)
+{
+	args->rest_first = (u32)value;
+}
+
 static void store_cache(struct guest_args *args, u64 value)
 {
 	args->cache_percent = (u32)value;
@@ -265,6 +281,8 @@ static const struct arg_key keys[] = {
 	{"random", ALL, read_percent, store_random, 0, 100, "0% .. 100%"},
 	{"think", ALL, read_time, store_think, 0, 1000000, "0 .. 1s, as in 50us"},
 	{"ops", ALL, read_count, store_ops, 0, UINT64_MAX, "a number of operations, as in 100000"},
+	{"turn", ALL, read_time, store_turn, 10000, 3600000000, "10ms .. 1h, as in 15s"},
+	{"turn-first", ALL, read_turn, store_turn_first, 0, 1, "work or rest"},
 	{"verify", ALL, read_verify, store_verify, 0, 1, "end or no"},
 	{"theta", KV, read_fraction, store_theta, 0, 999, "0 .. 0.999"},
 	{"value", KV, read_bytes, store_value, 32, 64 * KiB, "32 .. 64K"},

@@ -10,6 +10,8 @@
  *	same        0% .. 100%       pages of one repeated 32-bit word               all
  *	random      0% .. 100%       incompressible pages; what is left is data      all
  *	think       0 .. 1s          pause after each operation, on average          all
+ *	turn        10ms .. 1h       works so long, rests so long, and so on         all
+ *	turn-first  work | rest      what it begins with                             all
  *	ops         number           operations per vCPU; 0: until stopped           all
  *	verify      end | no         read and check everything at the end            all
  *	mix         A | B | C        YCSB's: write = 50 %, 5 %, 0 %; `write` wins     kv

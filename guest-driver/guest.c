@@ -12,6 +12,7 @@
 #define MAX_COMPLAINTS 8
 #define TEXT_BYTES     (256 * KiB)
 #define LARGEST_PIECE  (64 * KiB)
+#define TURN_REST_MS   100 /* before each operation of a guest whose turn it is to rest */
 #define THINK_STEP_US  1000
 
 u64 guest_now_ns(const struct guest_cpu *cpu)
@@ -151,26 +152,42 @@ static void operate(struct guest_cpu *cpu, const struct workload *workload)
 	progress(cpu, cpu->stats->ops, cpu->args.ops);
 }
 
-/* Who is asked for pages does not rest long. */
-static u32 rest_ms(const struct guest_cpu *cpu, const struct workload *workload)
+/* Whether it is this guest's turn to rest. */
+static bool resting(const struct guest_cpu *cpu)
 {
-	bool busy = exchange_busy(cpu->exchange) ||
-		    (!cpu->index && cpu->balloon.present && balloon_busy(cpu));
+	u64 turn_ns = cpu->args.turn_ms * 1000000ULL;
 
-	return busy ? 1 : workload->rest_ms;
+	return turn_ns &&
+	       ((guest_now_ns(cpu) - cpu->run_began) / turn_ns + cpu->args.rest_first) % 2;
+}
+
+/* Who is asked for pages does not sleep long. */
+static bool wanted(const struct guest_cpu *cpu)
+{
+	return exchange_busy(cpu->exchange) ||
+	       (!cpu->index && cpu->balloon.present && balloon_busy(cpu));
+}
+
+/* Sleeps before an operation. False: it was woken early, to serve the balloon and nothing else. */
+static bool rest(struct guest_cpu *cpu, u32 milliseconds)
+{
+	bool early = wanted(cpu);
+
+	cpu->platform->sleep_ms(cpu, early ? 1 : milliseconds);
+	cpu->patience = 0;
+	guest_poll(cpu);
+	return !early;
 }
 
 static void run(struct guest_cpu *cpu, const struct workload *workload)
 {
 	enter(cpu, GUEST_PHASE_RUN);
+	cpu->run_began = guest_now_ns(cpu);
 	while (!guest_stopped(cpu) && (!cpu->args.ops || cpu->stats->ops < cpu->args.ops)) {
-		if (workload->rest_ms) {
-			cpu->platform->sleep_ms(cpu, rest_ms(cpu, workload));
-			cpu->patience = 0;
-			guest_poll(cpu);
-			if (guest_stopped(cpu))
-				return;
-		}
+		u32 pause = resting(cpu) ? TURN_REST_MS : workload->rest_ms;
+
+		if (pause && (!rest(cpu, pause) || guest_stopped(cpu)))
+			continue;
 		operate(cpu, workload);
 		guest_poll(cpu);
 		if (cpu->args.think_us)

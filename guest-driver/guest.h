@@ -82,6 +82,7 @@ struct guest_cpu {
 	u64 filled; /* units below this one have been written */
 	u64 writes; /* after the fill: each made one unit one version newer */
 	u64 verified_bytes;
+	u64 run_began;		       /* by the clock of guest_now_ns */
 	u64 thought_us;		       /* think time not slept yet */
 	u32 complaints;		       /* printed */
 	u32 interrupts;		       /* of the boot page, as last seen */

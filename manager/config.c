@@ -20,6 +20,7 @@ void host_config_defaults(struct host_config *config)
 		.salting = SALTING_ALL,
 		.share_before_swap = true,
 	};
+	policy_tuning_defaults(&config->policy);
 }
 
 void guest_config_defaults(struct guest_config *config)

@@ -8,6 +8,7 @@
 
 #include "attach/attach.h"
 #include "lib/types.h"
+#include "manager/tuning.h"
 
 #define CONFIG_PATH_MAX 512
 /* About what waking a sleeping handler costs: staying awake longer could not pay. */
@@ -23,6 +24,7 @@ struct guest_config {
 	char args[ATTACH_TEXT_MAX];
 	char data[CONFIG_PATH_MAX]; /* file or folder; "" none */
 	char salt[ATTACH_NAME_MAX]; /* guests of the same salt may share content; "" none */
+	struct guest_tuning tuning;
 	bool balloon;
 	u64 balloon_target; /* bytes it should give up from the start */
 };
@@ -53,6 +55,7 @@ struct host_config {
 	char metrics[CONFIG_PATH_MAX]; /* "ADDRESS:PORT" of the metrics; "" none */
 	u32 run_seconds;	       /* stop the guests gracefully after that; 0: when they end */
 	bool share_before_swap;	       /* one stored blob for evicted pages of the same content */
+	struct policy_tuning policy;
 	u32 guest_count;
 	struct guest_config *guests;
 };

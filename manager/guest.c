@@ -14,13 +14,14 @@
 #include "manager/balloon.h"
 #include "manager/data.h"
 #include "manager/handler.h"
+#include "manager/policy.h"
 #include "manager/process.h"
 #include "manager/ramfile.h"
 #include "mem/space.h"
 
-#define EXIT_PATIENCE 2000		 /* ms a VMM may take to end once it said so */
-#define BALLOON_STATS_MS 1000		 /* between two questions how a guest is */
-#define STOP_PATIENCE (5 * NSEC_PER_SEC) /* ... and once it was told to end at once */
+#define EXIT_PATIENCE	 2000		    /* ms a VMM may take to end once it said so */
+#define BALLOON_STATS_MS 1000		    /* between two questions how a guest is */
+#define STOP_PATIENCE	 (5 * NSEC_PER_SEC) /* ... and once it was told to end at once */
 
 /* Which message comes next. */
 enum stage { STAGE_HELLO, STAGE_MEMORY, STAGE_RUNNING, STAGE_ENDED };
@@ -40,6 +41,7 @@ struct guest {
 	u64 started_ns;
 	_Atomic u64 kill_ns; /* when a VMM told to end at once is killed; 0: not told */
 	bool exit_known;
+	u32 index; /* in the policy */
 	struct pressure_average pressure;
 	struct guest_snapshot last; /* statistics of the guest; all of it once ended */
 	pthread_mutex_t why_lock;   /* guards why */
@@ -159,6 +161,7 @@ static void guest_end(struct guest *guest)
 	if (guest->stage == STAGE_ENDED)
 		return;
 	guest_sample(guest, clock_now_ns());
+	policy_detach(guest->host->policy, guest->index);
 	handler_stop(guest->handler);
 	guest->handler = NULL;
 	status = process_reap(&guest->vmm, EXIT_PATIENCE);
@@ -199,11 +202,18 @@ guest_refuse(struct guest *guest, const char *format, ...)
 struct guest *guest_start(const struct guest_host *host, const struct guest_config *config)
 {
 	struct guest *guest = calloc(1, sizeof(*guest));
+	char why[ATTACH_TEXT_MAX];
 	bool huge = false;
 	int result;
 
 	if (!guest)
 		return NULL;
+	result = policy_add(host->policy, config);
+	if (result < 0) {
+		free(guest);
+		return NULL;
+	}
+	guest->index = (u32)result;
 	guest->client.ops = &client_ops;
 	guest->host = host;
 	guest->config = config;
@@ -216,6 +226,10 @@ struct guest *guest_start(const struct guest_host *host, const struct guest_conf
 	snprintf(guest->last.workload, sizeof(guest->last.workload), "%s", config->workload);
 	pthread_mutex_init(&guest->why_lock, NULL);
 
+	if (policy_admit(host->policy, guest->index, why, sizeof(why))) {
+		guest_refuse(guest, "%s", why);
+		return guest;
+	}
 	guest->ram = ramfile_create(config->memory_bytes, host->memory->huge_pages, &huge);
 	if (guest->ram < 0) {
 		guest_refuse(guest, "no RAM file of %lu MiB: %s", config->memory_bytes / MiB,
@@ -325,8 +339,7 @@ static int begin_balloon(struct guest *guest)
 	guest->balloon = guest_balloon_create(guest->space, guest->socket);
 	if (!guest->balloon)
 		return -ENOMEM;
-	return guest_balloon_order(guest->balloon, guest->config->balloon_target,
-				   BALLOON_STATS_MS);
+	return guest_balloon_order(guest->balloon, guest->config->balloon_target, BALLOON_STATS_MS);
 }
 
 /* MEMORY: take it over, and let the guest run. */
@@ -342,6 +355,8 @@ static void answer_memory(struct guest *guest, const struct attach_memory *memor
 	}
 	guest->last.accel = memory->accel;
 	result = fcntl(uffd, F_SETFL, O_NONBLOCK) ? -errno : begin_space(guest, memory, uffd);
+	if (!result)
+		policy_attach(guest->host->policy, guest->index, guest->space);
 	if (!result)
 		result = handler_start(guest->space, guest->host->config->fault_poll_us,
 				       &guest->handler);
@@ -531,6 +546,13 @@ int guest_set_balloon(struct guest *guest, u64 target_bytes)
 	if (!guest->balloon)
 		return -ENODEV;
 	return guest_balloon_order(guest->balloon, target_bytes, BALLOON_STATS_MS);
+}
+
+bool guest_get_balloon(const struct guest *guest, struct balloon_snapshot *snapshot)
+{
+	if (guest->balloon)
+		guest_balloon_snapshot(guest->balloon, snapshot);
+	return guest->balloon;
 }
 
 void guest_ask_free(struct guest *guest)

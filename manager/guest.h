@@ -11,18 +11,21 @@
 #ifndef MANAGER_GUEST_H
 #define MANAGER_GUEST_H
 
+#include "manager/balloon.h"
 #include "manager/config.h"
 #include "manager/manager.h"
 #include "mem/memory.h"
 
 struct guest;
 struct data_cache;
+struct policy;
 
 /* What all guests of a host have in common. */
 struct guest_host {
 	const struct host_config *config;
 	struct memory *memory;
 	struct data_cache *data;
+	struct policy *policy;
 };
 
 /* Starts the VMM process. A guest that cannot start is returned all the same, ended, with its reason.
@@ -49,6 +52,9 @@ void guest_tick(struct guest *guest);
 /* Wants the guest to give up that many bytes by its balloon. Returns 0; -ENODEV when it has none or does not
  * run, or -errno. */
 int guest_set_balloon(struct guest *guest, u64 target_bytes);
+
+/* How its balloon is; false when it has none or does not run. */
+bool guest_get_balloon(const struct guest *guest, struct balloon_snapshot *snapshot);
 
 /* Asks the guest for its free pages, as far as it has a balloon and runs. */
 void guest_ask_free(struct guest *guest);

@@ -25,6 +25,10 @@
 #define POLL_FIRST_NS (50 * NSEC_PER_USEC)
 #define POLL_AWAY_NS  (200 * NSEC_PER_USEC) /* a look that took this long: somebody else ran */
 #define POLL_REST_NS  (2 * NSEC_PER_MSEC)
+/* A guest whose faults have to wait still gets some of them served in a while: its VMM may be in the middle
+ * of something that would give memory back. */
+#define BLOCK_NS      (100 * NSEC_PER_MSEC)
+#define BLOCK_LOOK_MS 2
 
 struct handler {
 	struct space *space;
@@ -84,14 +88,27 @@ static bool sleep_for_fault(struct handler *handler)
 	return !fds[1].revents && !(fds[0].revents & POLLERR);
 }
 
+/* While the host is at its last, a guest that has more than its share waits for the others. */
+static void wait_blocked(struct handler *handler)
+{
+	const struct space *space = handler->space;
+	struct pollfd stop = {.fd = handler->stop, .events = POLLIN};
+	u64 until = clock_now_ns() + BLOCK_NS;
+
+	while (atomic_load_explicit(&space->entitlement.blocked, memory_order_relaxed) &&
+	       clock_now_ns() < until && !poll(&stop, 1, BLOCK_LOOK_MS))
+		;
+}
+
 /* Serves what there is, then reads ahead; a new fault comes before each piece of that. */
 static int serve_all(struct handler *handler)
 {
 	int served;
 
-	do
+	do {
+		wait_blocked(handler);
 		served = fault_serve(handler->space);
-	while (served > 0 || (!served && fault_read_ahead(handler->space)));
+	} while (served > 0 || (!served && fault_read_ahead(handler->space)));
 	return served;
 }
 

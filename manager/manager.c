@@ -10,11 +10,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "balloon/abi.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "manager/cgroup.h"
 #include "manager/data.h"
 #include "manager/guest.h"
+#include "manager/policy.h"
 #include "manager/squeeze.h"
 #include "mem/clock.h"
 #include "mem/reclaim.h"
@@ -26,6 +28,7 @@
 #define SLACK_BASE	 (32 * MiB)
 #define SLACK_PER_GUEST	 (8 * MiB)
 #define USAGE_PERIOD	 (100 * NSEC_PER_MSEC)
+#define ORDERS_PERIOD	 (100 * NSEC_PER_MSEC)
 #define MIN_BUDGET	 (32 * MiB)
 #define POOL_MAX_PERCENT 80
 #define PRESSURE_PERIOD	 (2 * NSEC_PER_SEC) /* the kernel's, for its averages */
@@ -55,6 +58,9 @@ struct manager {
 	struct data_cache *data;
 	u64 data_charged;
 	u64 metadata; /* the most it was: guests take theirs along when they end */
+	bool woken;   /* the policy may want balloons changed */
+	u64 orders_due_ns;
+	struct policy *policy;
 	struct guest_host host;
 	u32 guest_count;
 	struct guest **guests;
@@ -160,7 +166,10 @@ static int create_parts(struct manager *manager)
 	if (result)
 		return result;
 	manager->clock = clock_create(&manager->memory);
-	return manager->clock ? wire(manager) : -ENOMEM;
+	result = manager->clock ? wire(manager) : -ENOMEM;
+	if (result)
+		return result;
+	return policy_create(config, &manager->memory, manager->wake, &manager->policy);
 }
 
 int manager_create(const struct host_config *config, struct manager **out)
@@ -189,6 +198,7 @@ int manager_create(const struct host_config *config, struct manager **out)
 		.config = config,
 		.memory = &manager->memory,
 		.data = manager->data,
+		.policy = manager->policy,
 	};
 	*out = manager;
 	return 0;
@@ -361,6 +371,47 @@ static int count_running(struct manager *manager)
 	return running;
 }
 
+/* What a guest's balloon statistics say, in the policy's words. */
+static void tell_policy(struct policy *policy, u32 index, const struct balloon_snapshot *balloon)
+{
+	const u64 *values = balloon->values;
+	struct policy_balloon words = {
+		.driver = balloon->features,
+		.signs =
+			{
+				.age_ms = balloon->stats_age_ms,
+				.major_faults = values[BALLOON_STAT_MAJOR_FAULTS],
+				.alloc_stalls = values[BALLOON_STAT_ALLOC_STALLS],
+				.direct_scans = values[BALLOON_STAT_DIRECT_SCANNED],
+				.direct_reclaims = values[BALLOON_STAT_DIRECT_RECLAIMED],
+				.refaults = values[BALLOON_STAT_SWAP_IN] / PAGE_SIZE,
+			},
+	};
+
+	policy_hear(policy, index, &words);
+}
+
+/* Tells the policy how balloons are, and balloons what it decided. */
+static void exchange_orders(struct manager *manager)
+{
+	u64 now = clock_now_ns(), bytes;
+
+	if (!manager->woken && now < manager->orders_due_ns)
+		return;
+	manager->woken = false;
+	manager->orders_due_ns = now + ORDERS_PERIOD;
+	for (u32 i = 0; i < manager->guest_count; i++) {
+		struct balloon_snapshot balloon;
+
+		if (!guest_get_balloon(manager->guests[i], &balloon))
+			continue;
+		tell_policy(manager->policy, i, &balloon);
+		if (policy_order(manager->policy, i, &bytes) &&
+		    guest_set_balloon(manager->guests[i], bytes))
+			policy_repeat_order(manager->policy, i);
+	}
+}
+
 static void sample_pressure(struct manager *manager)
 {
 	u64 now = clock_now_ns();
@@ -438,7 +489,7 @@ static void serve_once(struct manager *manager, int timeout_ms)
 	if (ready <= 0 || !count)
 		return;
 	if (manager->polls[0].revents)
-		eventfd_read(manager->wake, &woken);
+		manager->woken = !eventfd_read(manager->wake, &woken);
 	/* Guests that came meanwhile are behind, and none ever goes. */
 	for (u32 i = 0; i + 1 < count; i++) {
 		if (manager->polls[i + 1].revents && guest_socket(manager->guests[i]) >= 0)
@@ -459,6 +510,7 @@ static int serve(struct manager *manager, int timeout_ms)
 		sample_usage(manager);
 		sample_pressure(manager);
 		squeeze(manager);
+		exchange_orders(manager);
 		for (u32 i = 0; i < manager->guest_count; i++)
 			guest_tick(manager->guests[i]);
 		serve_once(manager, now < until ? (int)((until - now) / NSEC_PER_MSEC) + 1 : 0);
@@ -675,10 +727,12 @@ static void host_snapshot(struct manager *manager, struct host_snapshot *snapsho
 	manager->metadata = MAX(manager->metadata, memory_metadata_bytes(memory));
 	snapshot->metadata_bytes = manager->metadata;
 	snapshot_swap(manager, snapshot);
+	policy_host_snapshot(manager->policy, &snapshot->policy);
 }
 
 int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes)
 {
+	policy_set_by_hand(manager->policy, index, target_bytes);
 	return guest_set_balloon(manager->guests[index], target_bytes);
 }
 
@@ -698,7 +752,35 @@ void manager_guest_snapshot(struct manager *manager, u32 index, struct guest_sna
 {
 	pthread_mutex_lock(&manager->lock);
 	guest_snapshot(manager->guests[index], snapshot);
+	policy_guest_snapshot(manager->policy, index, &snapshot->policy);
 	pthread_mutex_unlock(&manager->lock);
+}
+
+void manager_get_policy(struct manager *manager, struct policy_tuning *tuning)
+{
+	policy_get_tuning(manager->policy, tuning);
+}
+
+int manager_set_policy(struct manager *manager, const struct policy_tuning *tuning, char *why,
+		       u32 size)
+{
+	return policy_set_tuning(manager->policy, tuning, why, size);
+}
+
+int manager_get_guest(struct manager *manager, u32 index, struct guest_tuning *tuning)
+{
+	return policy_get_guest(manager->policy, index, tuning);
+}
+
+int manager_set_guest(struct manager *manager, u32 index, const struct guest_tuning *tuning,
+		      char *why, u32 size)
+{
+	return policy_set_guest(manager->policy, index, tuning, why, size);
+}
+
+u32 manager_decisions(struct manager *manager, char *text, u32 size)
+{
+	return policy_decisions(manager->policy, text, size);
 }
 
 void manager_destroy(struct manager *manager)
@@ -707,6 +789,8 @@ void manager_destroy(struct manager *manager)
 		guest_destroy(manager->guests[i]);
 	for (u32 i = 0; i < manager->guest_count; i++)
 		free(manager->added[i]);
+	if (manager->policy)
+		policy_destroy(manager->policy);
 	if (manager->reclaim)
 		reclaim_destroy(manager->reclaim);
 	if (manager->clock)

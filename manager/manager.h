@@ -16,6 +16,7 @@
 #include "attach/attach.h"
 #include "manager/balloon.h"
 #include "manager/config.h"
+#include "manager/policy.h"
 
 struct manager;
 
@@ -54,6 +55,7 @@ struct guest_snapshot {
 	u64 huge_bytes;		      /* mapped by 2 MiB pages */
 	u64 pages[8];		      /* by enum page_state; stays as it was when it ended */
 	struct hist fault_latency[8]; /* by the state the page was in */
+	struct policy_guest policy;
 	struct balloon_snapshot balloon;
 	u64 faults_removed, metadata_bytes;
 	struct pressure_snapshot pressure;
@@ -89,6 +91,7 @@ struct host_snapshot {
 	u32 pool_percent, acceleration, max_blob_bytes, sample_ms;
 	bool swap_enabled; /* there is a pool or a swap file */
 	struct pressure_snapshot pressure;
+	struct policy_host policy;
 };
 
 /* Settings that can change while guests run. */
@@ -126,8 +129,8 @@ int manager_serve(struct manager *manager, int timeout_ms);
 /* Asks every running guest to end: gracefully (verify and report first) or at once. */
 void manager_stop_guests(struct manager *manager, bool graceful, const char *reason);
 
-/* Wants a guest to give up that many bytes by its balloon. Returns 0; -ENODEV when it has no balloon or does
- * not run, or -errno. Same thread as manager_serve(). */
+/* Wants a guest to give up that many bytes by its balloon, whatever the policy thinks; 0: as the policy
+ * likes again. Returns 0; -ENODEV when it has no balloon or does not run, or -errno. */
 int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes);
 
 /* Asks a guest for its free pages: those it names twice are dropped. While memory is short that happens by

@@ -242,6 +242,8 @@ Test(ctl_config, documented_defaults_are_the_defaults)
 	host_config_defaults(&host);
 	memcpy(&host_copy, &host, sizeof(host));
 	presets_hold(&config_host_keys, (char *)&host, (char *)&host_copy, sizeof(host));
+	presets_hold(&config_policy_keys, (char *)&host.policy, (char *)&host_copy.policy,
+		     sizeof(host.policy));
 	guest_config_defaults(&guest.guest);
 	guest.count = 1;
 	memcpy(&guest_copy, &guest, sizeof(guest));
@@ -269,6 +271,7 @@ Test(ctl_config, the_manual_names_every_key)
 	text[fread(text, 1, sizeof(text) - 1, manual)] = '\0';
 	fclose(manual);
 	all_documented(&config_host_keys, text);
+	all_documented(&config_policy_keys, text);
 	all_documented(&config_guest_keys, text);
 	all_documented(&config_ksm_keys, text);
 }
