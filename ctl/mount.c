@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,10 +36,13 @@ struct mount {
 	int stop; /* eventfd */
 	u32 thread_count;
 	pthread_t threads[THREADS];
+	pthread_mutex_t files_lock; /* guards files */
+	LIST_HEAD(, file) files;    /* open: libfuse forgets those that still are at the end */
 };
 
 /* An open file. */
 struct file {
+	LIST_ENTRY(file) others;
 	pthread_mutex_t lock;
 	char *text; /* NULL: not read yet */
 	size_t length;
@@ -52,6 +56,29 @@ static struct mount *mount_of(void)
 static struct file *file_of(const struct fuse_file_info *info)
 {
 	return (struct file *)(uintptr_t)info->fh;
+}
+
+static struct file *add_file(struct mount *mount)
+{
+	struct file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	pthread_mutex_init(&file->lock, NULL);
+	pthread_mutex_lock(&mount->files_lock);
+	LIST_INSERT_HEAD(&mount->files, file, others);
+	pthread_mutex_unlock(&mount->files_lock);
+	return file;
+}
+
+static void remove_file(struct mount *mount, struct file *file)
+{
+	pthread_mutex_lock(&mount->files_lock);
+	LIST_REMOVE(file, others);
+	pthread_mutex_unlock(&mount->files_lock);
+	pthread_mutex_destroy(&file->lock);
+	free(file->text);
+	free(file);
 }
 
 static int tree_getattr(const char *path, struct stat *stat, struct fuse_file_info *info)
@@ -109,10 +136,9 @@ static int tree_open(const char *path, struct fuse_file_info *info)
 		return -EISDIR;
 	if ((info->flags & O_ACCMODE) != O_RDONLY && !node.attr->write)
 		return -EACCES;
-	file = calloc(1, sizeof(*file));
+	file = add_file(mount_of());
 	if (!file)
 		return -ENOMEM;
-	pthread_mutex_init(&file->lock, NULL);
 	info->fh = (uintptr_t)file;
 	info->direct_io = 1;
 	return 0;
@@ -120,12 +146,8 @@ static int tree_open(const char *path, struct fuse_file_info *info)
 
 static int tree_release(const char *path, struct fuse_file_info *info)
 {
-	struct file *file = file_of(info);
-
 	(void)path;
-	pthread_mutex_destroy(&file->lock);
-	free(file->text);
-	free(file);
+	remove_file(mount_of(), file_of(info));
 	return 0;
 }
 
@@ -286,6 +308,7 @@ static int mount_tree(struct mount *mount, char *why, size_t size)
 	int ret = -EIO, fd;
 
 	mount->fuse = fuse_new(&args, &operations, sizeof(operations), mount);
+	fuse_opt_free_args(&args);
 	if (!mount->fuse || fuse_mount(mount->fuse, mount->path)) {
 		snprintf(why, size,
 			 "%s cannot be mounted: is /dev/fuse there, and for others than root "
@@ -326,6 +349,7 @@ int mount_start(struct control *control, const char *path, char *why, size_t siz
 	if (!mount)
 		return ret;
 	mount->control = control;
+	pthread_mutex_init(&mount->files_lock, NULL);
 	snprintf(mount->path, sizeof(mount->path), "%s", path);
 	clock_gettime(CLOCK_REALTIME, &mount->started);
 	mount->stop = eventfd(0, EFD_CLOEXEC);
@@ -365,6 +389,9 @@ void mount_stop(struct mount *mount)
 		pthread_join(mount->threads[i], NULL);
 	fuse_unmount(mount->fuse);
 	fuse_destroy(mount->fuse);
+	while (!LIST_EMPTY(&mount->files))
+		remove_file(mount, LIST_FIRST(&mount->files));
+	pthread_mutex_destroy(&mount->files_lock);
 	if (mount->made && rmdir(mount->path))
 		log_warn("%s: cannot be removed: %m", mount->path);
 	close(mount->stop);
