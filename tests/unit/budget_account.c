@@ -133,3 +133,21 @@ Test(budget_account, threads_never_take_more_than_there_is)
 	cr_expect_leq(atomic_load(&budget.peak), 63 * MiB);
 	cr_expect_gt(atomic_load(&budget.peak), 32 * MiB);
 }
+
+Test(budget_account, a_lower_limit_presses_and_refuses_but_takes_nothing_away)
+{
+	struct budget budget;
+
+	budget_init(&budget, GiB);
+	cr_assert(budget_take(&budget, 900 * MiB, BUDGET_NORMAL));
+	budget_set_limit(&budget, 512 * MiB);
+	cr_expect_eq(budget.used, 900 * MiB);
+	cr_expect_eq(budget.low, 2 * budget.min);
+	cr_expect_eq(budget_free(&budget), 0);
+	cr_expect_not(budget_take(&budget, PAGE_SIZE, BUDGET_RECLAIM));
+	budget_give(&budget, 500 * MiB);
+	cr_expect_eq(budget_free(&budget), 112 * MiB);
+	cr_expect(budget_take(&budget, PAGE_SIZE, BUDGET_NORMAL));
+	budget_set_limit(&budget, 2 * GiB);
+	cr_expect(budget_take(&budget, GiB, BUDGET_NORMAL));
+}
