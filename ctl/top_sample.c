@@ -60,7 +60,7 @@ static bool listed(const char *list, const char *path)
 {
 	size_t length = strlen(path);
 
-	for (const char *at = list; (at = strstr(at, path)); at += length)
+	for (const char *at = list; length && (at = strstr(at, path)); at += length)
 		if ((at == list || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
 			return true;
 	return false;
