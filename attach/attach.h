@@ -76,6 +76,9 @@ struct attach_hello {
  * page that the manager knows resident and the file has lost is an error that stops the guest. */
 #define ATTACH_HELLO_REMOVES (1U << 0)
 
+/* The workload whose data file is the image of a kernel, and whose args are its command line. */
+#define ATTACH_WORKLOAD_LINUX "linux"
+
 /* Manager: run this. fds: [0] RAM file of ram_bytes, [1] data file, when data_bytes > 0. */
 struct attach_guest {
 	struct attach_header header;

@@ -134,17 +134,48 @@ static int add_guests(struct reader *reader)
 	return 0;
 }
 
-static int end_guest(struct reader *reader)
+/* A guest with a kernel runs that, and has nothing of Ballast's own guests. */
+static int check_kernel(struct reader *reader)
 {
+	static const char *const others[] = {"workload", "workload-args", "data"};
 	struct guest_config *guest = &reader->guest.guest;
+
+	for (u32 i = 0; i < ARRAY_SIZE(others); i++)
+		if (key_seen(reader, others[i]))
+			return fail(reader, reader->section_line,
+				    "guest %s: `kernel' and `%s' exclude each other", guest->name,
+				    others[i]);
+	if (guest->vcpus != 1)
+		return fail(reader, reader->section_line,
+			    "guest %s: `kernel' boots on one CPU: `vcpus' must be 1", guest->name);
+	snprintf(guest->workload, sizeof(guest->workload), "%s", ATTACH_WORKLOAD_LINUX);
+	return 0;
+}
+
+static int check_workload(struct reader *reader)
+{
+	const struct guest_config *guest = &reader->guest.guest;
 	enum guest_workload workload;
 	struct guest_args args;
 	char why[256];
 
-	if (guest_tuning_check(&guest->tuning, guest->memory_bytes, why, sizeof(why)))
-		return fail(reader, reader->section_line, "guest %s: %s", guest->name, why);
+	if (key_seen(reader, "cmdline"))
+		return fail(reader, reader->section_line, "guest %s: `cmdline' needs a `kernel'",
+			    guest->name);
 	if (guest_args_parse(guest->workload, guest->args, &workload, &args, why, sizeof(why)))
 		return fail(reader, reader->section_line, "guest %s: %s", guest->name, why);
+	return 0;
+}
+
+static int end_guest(struct reader *reader)
+{
+	struct guest_config *guest = &reader->guest.guest;
+	char why[256];
+
+	if (guest_tuning_check(&guest->tuning, guest->memory_bytes, why, sizeof(why)))
+		return fail(reader, reader->section_line, "guest %s: %s", guest->name, why);
+	if (guest->kernel[0] ? check_kernel(reader) : check_workload(reader))
+		return -EINVAL;
 	if (!key_seen(reader, "seed"))
 		guest->seed = seed_from_name(guest->name);
 	return add_guests(reader);

@@ -21,8 +21,8 @@ struct accel_ops {
 	 * memory. Returns 0, or -errno and why: the guest may then try another accelerator. */
 	int (*create)(struct hv_guest *guest, struct accel **accel, const char **why);
 
-	/* Writes into guest memory what this accelerator wants there; may wait for the manager. The
-	 * boot page is written by the guest. Called once, before any run(). NULL: nothing. */
+	/* Writes into guest memory what this accelerator wants there; may wait for the manager. What
+	 * the payload wants there it writes itself. Called once, before any run(). NULL: nothing. */
 	void (*boot)(struct accel *accel);
 
 	/* Runs a vCPU on the calling thread until it is done, or the guest was told to leave. */
@@ -42,5 +42,6 @@ struct accel {
 
 extern const struct accel_ops accel_kvm_ops;
 extern const struct accel_ops accel_thread_ops;
+extern const struct accel_ops accel_pc_ops; /* KVM, for kernels */
 
 #endif

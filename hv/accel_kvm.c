@@ -7,7 +7,6 @@
 #include "hv/guest.h"
 #include "hv/layout.h"
 #include "hv/vcpu.h"
-#include "virtio/mmio_abi.h"
 
 struct accel_kvm {
 	struct accel accel;
@@ -23,32 +22,12 @@ static struct accel_kvm *of_accel(struct accel *accel)
 static int add_memory(struct kvm_guest *kvm)
 {
 	const struct hv_guest *guest = kvm->guest;
-	int err = 0;
+	int err = kvm_vm_add_ram(&kvm->vm, &guest->ram);
 
-	for (u32 i = 0; i < guest->ram.count && !err; i++) {
-		const struct ram_region *region = &guest->ram.regions[i];
-		hva_t hva = {guest->ram.base + region->offset};
-
-		err = kvm_vm_add_memory(&kvm->vm, region->gpa, hva, region->length, false);
-	}
 	if (!err && guest->data)
 		err = kvm_vm_add_memory(&kvm->vm, gpa(layout_data_gpa(guest->ram.bytes)),
 					(hva_t){guest->data}, guest->data_bytes, true);
 	return err;
-}
-
-static int add_balloon(struct kvm_guest *kvm)
-{
-	struct hv_balloon *balloon = kvm->guest->balloon;
-	int err;
-
-	if (!balloon)
-		return 0;
-	err = bus_add(&kvm->mmio_bus, HV_BALLOON_GPA, VIRTIO_MMIO_BYTES, hv_balloon_bus(balloon));
-	if (err)
-		return err;
-	return kvm_vm_add_doorbell(&kvm->vm, HV_BALLOON_GPA + VIRTIO_MMIO_QUEUE_NOTIFY, false,
-				   hv_balloon_doorbell(balloon));
 }
 
 static int add_devices(struct kvm_guest *kvm)
@@ -61,7 +40,9 @@ static int add_devices(struct kvm_guest *kvm)
 	if (!err)
 		err = kvm_vm_add_doorbell(&kvm->vm, HV_MMIO_GPA + GUEST_MMIO_DOORBELL, false,
 					  doorbell);
-	return err ? err : add_balloon(kvm);
+	if (!err && kvm->guest->balloon)
+		err = kvm_guest_add_balloon(kvm, kvm->guest->balloon);
+	return err;
 }
 
 static int add_vcpus(struct accel_kvm *accel)

@@ -52,16 +52,15 @@ static void exit_mmio(struct vcpu *vcpu)
 		hv_guest_stray(owner->guest, "register", run->mmio.phys_addr);
 }
 
-/* The guest has no exception handlers, so its first exception is its last. */
+/* The nano guest has no exception handlers, so its first exception is its last. A kernel has, and may
+ * mean it: without firmware a triple fault is how it resets its machine. */
 static void exit_shutdown(struct vcpu *vcpu)
 {
 	char where[VCPU_TEXT_MAX];
 
 	vcpu_describe(vcpu, where);
-	hv_guest_fail(
-		vcpu->owner->guest, ATTACH_EXIT_CRASH,
-		"%s: triple fault: the guest took an exception, as after a wild pointer or jump",
-		where);
+	hv_guest_fail(vcpu->owner->guest, ATTACH_EXIT_CRASH, "%s: triple fault: %s", where,
+		      vcpu->owner->guest->payload->on_triple_fault);
 }
 
 static void exit_halt(struct vcpu *vcpu)
@@ -81,14 +80,35 @@ static void exit_fail_entry(struct vcpu *vcpu)
 		      (unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason);
 }
 
+#define INSTRUCTION_TEXT (3 * sizeof(((struct kvm_run *)NULL)->emulation_failure.insn_bytes) + 1)
+
+/* The bytes KVM could not emulate, where it says. */
+static void describe_instruction(const struct kvm_run *run, char text[INSTRUCTION_TEXT])
+{
+	bool given =
+		run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION &&
+		run->emulation_failure.ndata >= 3 &&
+		run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+	u32 bytes = MIN((u32)run->emulation_failure.insn_size,
+			(u32)sizeof(run->emulation_failure.insn_bytes));
+
+	text[0] = 0;
+	for (u32 i = 0; given && i < bytes; i++)
+		snprintf(text + 3 * i, 4, " %02x", run->emulation_failure.insn_bytes[i]);
+}
+
 static void exit_internal_error(struct vcpu *vcpu)
 {
+	char instruction[INSTRUCTION_TEXT];
 	char where[VCPU_TEXT_MAX];
 
 	vcpu_describe(vcpu, where);
+	describe_instruction(vcpu->run, instruction);
 	hv_guest_fail(vcpu->owner->guest, ATTACH_EXIT_CRASH,
-		      "%s: KVM cannot go on, suberror %u: often an instruction outside memory",
-		      where, vcpu->run->internal.suberror);
+		      "%s: KVM cannot go on, suberror %u: %s%s", where,
+		      vcpu->run->internal.suberror,
+		      instruction[0] ? "it cannot emulate" : "often an instruction outside memory",
+		      instruction);
 }
 
 static void exit_unknown(struct vcpu *vcpu)

@@ -10,13 +10,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest-driver/args.h"
-#include "guest-driver/host.h"
-#include "hv/layout.h"
-#include "hv/tsc.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -35,56 +30,6 @@ void hv_event_clear(int eventfd)
 	eventfd_read(eventfd, &count);
 }
 
-static int map_data(struct hv_guest *guest, int fd)
-{
-	u64 bytes = guest->config.data_bytes;
-	struct stat file;
-	void *data;
-
-	if (!bytes)
-		return 0;
-	if (fstat(fd, &file))
-		return -errno;
-	/* Reading a mapping beyond the end of its file is a fault no guest should be blamed for. */
-	if (file.st_size < 0 || (u64)file.st_size < bytes)
-		return -EINVAL;
-	data = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (data == MAP_FAILED)
-		return -errno;
-	guest->data = data;
-	guest->data_bytes = ALIGN_UP(bytes, PAGE_SIZE);
-	return 0;
-}
-
-static int check_config(struct hv_guest *guest, char *text)
-{
-	const struct attach_guest *config = &guest->config;
-	const char *why;
-	int err;
-
-	if (!config->vcpus || config->vcpus > GUEST_MAX_VCPUS) {
-		snprintf(text, ATTACH_TEXT_MAX, "%u vCPUs: choose 1 to %u", config->vcpus,
-			 GUEST_MAX_VCPUS);
-		return -EINVAL;
-	}
-	err = boot_check_size(config->ram_bytes, config->data_bytes);
-	if (err) {
-		snprintf(text, ATTACH_TEXT_MAX, "%llu MiB of memory with %llu MiB of data: %s",
-			 (unsigned long long)(config->ram_bytes / MiB),
-			 (unsigned long long)(config->data_bytes / MiB),
-			 err == -E2BIG ? "more than the guest's page tables can map"
-				       : "choose a multiple of 2 MiB, at least 4 MiB");
-		return err;
-	}
-	err = boot_check_image(&guest->image, &guest->entry, &why);
-	if (err) {
-		snprintf(text, ATTACH_TEXT_MAX, "guest image: %s", why);
-		return err;
-	}
-	return guest_args_parse(config->workload, config->args, &guest->workload, &guest->args,
-				text, ATTACH_TEXT_MAX);
-}
-
 static struct hv_guest *guest_alloc(void)
 {
 	struct hv_guest *guest = calloc(1, sizeof(*guest));
@@ -94,6 +39,7 @@ static struct hv_guest *guest_alloc(void)
 	pthread_mutex_init(&guest->lock, NULL);
 	pthread_cond_init(&guest->changed, NULL);
 	console_init(&guest->console);
+	guest->kernel.fd = -1;
 	guest->notify = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	guest->over = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	guest->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -114,15 +60,10 @@ int hv_guest_create(const struct attach_guest *config, int data_fd, const struct
 		goto destroy;
 	guest->config = *config;
 	guest->image = *image;
-	err = check_config(guest, text);
+	guest->payload = payload_of(config->workload);
+	err = guest->payload->check(guest, data_fd, text);
 	if (err)
 		goto destroy;
-	err = map_data(guest, data_fd);
-	if (err) {
-		snprintf(text, ATTACH_TEXT_MAX, "cannot map %llu bytes of data: %s",
-			 (unsigned long long)config->data_bytes, strerror(-err));
-		goto destroy;
-	}
 	err = config->devices & ATTACH_DEVICE_BALLOON ? hv_balloon_create(guest, &guest->balloon)
 						      : 0;
 	if (err) {
@@ -138,12 +79,13 @@ destroy:
 
 int hv_guest_prepare(struct hv_guest *guest, char *text)
 {
-	static const struct accel_ops *const all[] = {&accel_kvm_ops, &accel_thread_ops};
+	const struct accel_ops *const *all = guest->payload->accels;
 	u32 wanted = guest->config.accel;
 	int err = -EINVAL;
 
-	snprintf(text, ATTACH_TEXT_MAX, "accel %u is none we know", wanted);
-	for (u32 i = 0; i < ARRAY_SIZE(all); i++) {
+	snprintf(text, ATTACH_TEXT_MAX, "accel %u is none that can run workload %s", wanted,
+		 guest->config.workload);
+	for (u32 i = 0; all[i]; i++) {
 		const char *why = "";
 
 		if (wanted != ATTACH_ACCEL_AUTO && wanted != all[i]->kind)
@@ -159,25 +101,10 @@ int hv_guest_prepare(struct hv_guest *guest, char *text)
 
 void hv_guest_boot(struct hv_guest *guest)
 {
-	struct guest_boot boot = {
-		.magic = GUEST_ABI_MAGIC,
-		.version = GUEST_ABI_VERSION,
-		.vcpus = guest->config.vcpus,
-		.ram_bytes = guest->ram.bytes,
-		.heap_start = GUEST_LOW_BYTES,
-		.data_bytes = guest->config.data_bytes,
-		.tsc_khz = guest->tsc_khz ? guest->tsc_khz : tsc_measure_khz(),
-		.seed = guest->config.seed,
-		.workload = guest->workload,
-		.args = guest->args,
-		.devices = guest->balloon ? GUEST_DEVICE_BALLOON : 0,
-		.hole_start = HV_HOLE_START,
-		.hole_bytes = HV_HOLE_END - HV_HOLE_START,
-	};
-
 	if (guest->accel->ops->boot)
 		guest->accel->ops->boot(guest->accel);
-	memcpy(guest->ram.base + GUEST_BOOT, &boot, sizeof(boot));
+	if (guest->payload->boot)
+		guest->payload->boot(guest);
 }
 
 static void kick_handler(int signal)
@@ -252,47 +179,18 @@ void hv_guest_start(struct hv_guest *guest)
 			      strerror(-err));
 }
 
-static void sum_vcpu(const struct hv_guest *guest, u32 vcpu, struct attach_stats *stats, u32 *phase)
-{
-	const u8 *from = guest->ram.base + GUEST_STATS + vcpu * GUEST_STATS_STRIDE;
-	struct guest_vcpu_stats now;
-	u32 at, permille;
-
-	guest_stats_copy(&now, (const struct guest_vcpu_stats *)from);
-	stats->ops += now.ops;
-	stats->pages_verified += now.pages_verified;
-	stats->verify_failures += now.verify_failures;
-	hist_merge(&stats->latency, &now.latency);
-	/* The guest is as far as its slowest vCPU. */
-	at = MIN(now.phase, (u32)GUEST_PHASE_DONE);
-	permille = MIN(now.permille, 1000U);
-	if (at < *phase) {
-		*phase = at;
-		stats->progress = permille;
-	} else if (at == *phase) {
-		stats->progress = MIN(stats->progress, (u64)permille);
-	}
-}
-
 void hv_guest_collect(const struct hv_guest *guest, struct attach_stats *stats)
 {
-	static const char *const phases[] = {
-		[GUEST_PHASE_BOOT] = "boot", [GUEST_PHASE_FILL] = "fill",
-		[GUEST_PHASE_RUN] = "run",   [GUEST_PHASE_VERIFY] = "verify",
-		[GUEST_PHASE_DONE] = "done",
-	};
-	u32 phase = GUEST_PHASE_DONE;
-
-	*stats = (struct attach_stats){.progress = 1000};
-	for (u32 i = 0; i < guest->config.vcpus; i++)
-		sum_vcpu(guest, i, stats, &phase);
-	snprintf(stats->phase, sizeof(stats->phase), "%s", phases[phase]);
+	guest->payload->collect(guest, stats);
 }
 
 void hv_guest_order_stop(struct hv_guest *guest)
 {
-	/* First the word, then the waking: whoever wakes finds it. */
-	guest_stop((struct guest_boot *)(guest->ram.base + GUEST_BOOT));
+	guest->payload->order_stop(guest);
+}
+
+void hv_guest_wake(struct hv_guest *guest)
+{
 	pthread_mutex_lock(&guest->lock);
 	guest->stopping = true;
 	pthread_cond_broadcast(&guest->changed);
@@ -416,7 +314,7 @@ void hv_guest_console(struct hv_guest *guest, const char *text, u32 length)
 
 void hv_guest_stray(struct hv_guest *guest, const char *what, u64 address)
 {
-	if (atomic_fetch_add(&guest->strays, 1))
+	if (atomic_fetch_add(&guest->strays, 1) || guest->payload->probes)
 		return;
 	log_warn("guest %s: touched %s 0x%llx, which no device owns: ignored, and so will be "
 		 "others",
@@ -440,6 +338,7 @@ void hv_guest_destroy(struct hv_guest *guest)
 	ram_unmap(&guest->ram);
 	if (guest->data)
 		munmap(guest->data, guest->data_bytes);
+	pvh_close(&guest->kernel);
 	close_event(guest->notify);
 	close_event(guest->over);
 	close_event(guest->doorbell);

@@ -3,13 +3,13 @@
  * A guest, whatever executes it: its memory, its vCPUs' threads, how it is told to stop, and how it
  * ended. The life of one:
  *
- *	hv_guest_create      parse the workload, map the data file
+ *	hv_guest_create      check the settings, parse the workload, take the data file
  *	ram_map_*            the caller maps guest->ram
  *	hv_guest_prepare     choose an accelerator; the guest's memory is untouched so far
- *	hv_guest_boot        write program, tables, boot page    } these touch guest memory, which may
+ *	hv_guest_boot        write what is to run                } these touch guest memory, which may
  *	hv_guest_start       the vCPUs run                       } be absent: they wait for the manager
  *	hv_guest_collect     statistics, at any time             } as long as it takes, so a thread
- *	hv_guest_order_stop  boot->stop = 1                      } that must answer it never calls them
+ *	hv_guest_order_stop  ask what runs to end                } that must answer it never calls them
  *	hv_guest_halt        tell the vCPUs to leave at once
  *	hv_guest_destroy     wait for them, free everything; or hv_guest_abandon
  *
@@ -28,11 +28,15 @@
 #include "hv/balloon.h"
 #include "hv/boot.h"
 #include "hv/console.h"
+#include "hv/payload.h"
+#include "hv/pvh.h"
 #include "hv/ram.h"
 
 struct hv_guest {
 	/* Set before the first vCPU starts, then constant. */
 	struct attach_guest config;
+	const struct payload_ops *payload;
+	struct pvh_image kernel; /* of a guest that boots one */
 	struct guest_args args;
 	enum guest_workload workload;
 	struct boot_image image;
@@ -82,8 +86,11 @@ void hv_guest_start(struct hv_guest *guest);
 /* Sums up the statistics of all vCPUs. */
 void hv_guest_collect(const struct hv_guest *guest, struct attach_stats *stats);
 
-/* Asks the workload to verify and end, and wakes vCPUs that sleep. */
+/* Asks the workload to verify and end, and wakes vCPUs that sleep; a kernel is ended at once. */
 void hv_guest_order_stop(struct hv_guest *guest);
+
+/* For payloads: vCPUs that sleep wake, and none sleeps any more. */
+void hv_guest_wake(struct hv_guest *guest);
 
 /* Never waits. */
 void hv_guest_halt(struct hv_guest *guest);
@@ -125,7 +132,7 @@ void hv_guest_interrupt(struct hv_guest *guest);
 
 void hv_guest_console(struct hv_guest *guest, const char *text, u32 length);
 
-/* An access nobody owns: counted, and told once. what: "port", "register". */
+/* An access nobody owns: counted, and told once unless the payload probes. what: "port", "register". */
 void hv_guest_stray(struct hv_guest *guest, const char *what, u64 address);
 
 /* Makes an eventfd readable. */

@@ -150,6 +150,19 @@ int kvm_vm_add_memory(struct kvm_vm *vm, gpa_t gpa, hva_t hva, u64 length, bool 
 	return 0;
 }
 
+int kvm_vm_add_ram(struct kvm_vm *vm, const struct ram *ram)
+{
+	int err = 0;
+
+	for (u32 i = 0; i < ram->count && !err; i++) {
+		const struct ram_region *region = &ram->regions[i];
+
+		err = kvm_vm_add_memory(vm, region->gpa, (hva_t){ram->base + region->offset},
+					region->length, false);
+	}
+	return err;
+}
+
 int kvm_vm_add_doorbell(struct kvm_vm *vm, u64 address, bool port, int eventfd)
 {
 	struct kvm_ioeventfd doorbell = {

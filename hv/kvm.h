@@ -8,6 +8,7 @@
 
 #include <linux/kvm.h>
 
+#include "hv/ram.h"
 #include "lib/addr.h"
 
 struct kvm_vm {
@@ -26,6 +27,9 @@ void kvm_vm_close(struct kvm_vm *vm);
 /* Makes `length` bytes (whole pages) of this process the guest's memory at gpa. readonly: guest
  * writes become MMIO exits, or fail KVM_RUN where KVM cannot do that. */
 int kvm_vm_add_memory(struct kvm_vm *vm, gpa_t gpa, hva_t hva, u64 length, bool readonly);
+
+/* The same for all of RAM. */
+int kvm_vm_add_ram(struct kvm_vm *vm, const struct ram *ram);
 
 /* A 32-bit write to this port, or this MMIO address, signals the eventfd without leaving KVM. */
 int kvm_vm_add_doorbell(struct kvm_vm *vm, u64 address, bool port, int eventfd);

@@ -9,6 +9,34 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hv/layout.h"
+#include "virtio/mmio_abi.h"
+
+int kvm_guest_add_balloon(struct kvm_guest *owner, struct hv_balloon *balloon)
+{
+	int err = bus_add(&owner->mmio_bus, HV_BALLOON_GPA, VIRTIO_MMIO_BYTES,
+			  hv_balloon_bus(balloon));
+
+	if (err)
+		return err;
+	return kvm_vm_add_doorbell(&owner->vm, HV_BALLOON_GPA + VIRTIO_MMIO_QUEUE_NOTIFY, false,
+				   hv_balloon_doorbell(balloon));
+}
+
+int vcpu_adopt(struct vcpu *vcpu, struct kvm_guest *owner, u32 index, int fd)
+{
+	void *run = mmap(NULL, owner->vm.run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (run == MAP_FAILED) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	*vcpu = (struct vcpu){.owner = owner, .index = index, .fd = fd, .run = run};
+	return 0;
+}
+
 int vcpu_create(struct vcpu *vcpu, struct kvm_guest *owner, u32 index)
 {
 	/* As if called: the stack pointer is a return address (of 0) below a 16-byte boundary. */
@@ -18,19 +46,8 @@ int vcpu_create(struct vcpu *vcpu, struct kvm_guest *owner, u32 index)
 		.rdi = index,
 	};
 	int fd = kvm_vcpu_create(&owner->vm, index, &entry, gpa(GUEST_TABLES));
-	void *run;
 
-	if (fd < 0)
-		return fd;
-	run = mmap(NULL, owner->vm.run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (run == MAP_FAILED) {
-		int err = -errno;
-
-		close(fd);
-		return err;
-	}
-	*vcpu = (struct vcpu){.owner = owner, .index = index, .fd = fd, .run = run};
-	return 0;
+	return fd < 0 ? fd : vcpu_adopt(vcpu, owner, index, fd);
 }
 
 void vcpu_destroy(struct vcpu *vcpu)

@@ -24,9 +24,16 @@ struct vcpu {
 	struct kvm_run *run; /* shared with the kernel; NULL: not made */
 };
 
-/* Makes the vCPU at the guest's entry point. Returns 0 or -errno; then there is nothing to undo. */
+/* Makes a vCPU of the nano guest at its entry point. Returns 0 or -errno; then there is nothing to
+ * undo. */
 int vcpu_create(struct vcpu *vcpu, struct kvm_guest *owner, u32 index);
+/* The same with a vCPU of KVM's that the caller has made; its descriptor is taken, also on failure. */
+int vcpu_adopt(struct vcpu *vcpu, struct kvm_guest *owner, u32 index, int fd);
+
 void vcpu_destroy(struct vcpu *vcpu);
+
+/* Puts the balloon's registers on the guest's bus, with a doorbell. Returns 0 or -errno. */
+int kvm_guest_add_balloon(struct kvm_guest *owner, struct hv_balloon *balloon);
 
 /* Runs on the calling thread until the vCPU ends itself, the guest fails, or is told to leave. */
 void vcpu_run(struct vcpu *vcpu);

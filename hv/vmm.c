@@ -380,7 +380,7 @@ static _Noreturn void vmm_finish(struct vmm *vmm)
 
 	vmm_send_console(vmm);
 	vmm_send_stats(vmm);
-	if (strays)
+	if (strays && !vmm->guest->payload->probes)
 		log_warn("guest %s: %llu accesses to devices that do not exist", vmm_name(vmm),
 			 (unsigned long long)strays);
 	hv_guest_abandon(vmm->guest);

@@ -25,6 +25,7 @@ struct guest_config {
 	char data[CONFIG_PATH_MAX]; /* file or folder; "" none */
 	char salt[ATTACH_NAME_MAX]; /* guests of the same salt may share content; "" none */
 	struct guest_tuning tuning;
+	char kernel[CONFIG_PATH_MAX]; /* file: boot it, args is its command line; "" none */
 	bool balloon;
 	u64 balloon_target; /* bytes it should give up from the start */
 };

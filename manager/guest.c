@@ -14,6 +14,7 @@
 #include "manager/balloon.h"
 #include "manager/data.h"
 #include "manager/handler.h"
+#include "manager/kernel.h"
 #include "manager/policy.h"
 #include "manager/process.h"
 #include "manager/ramfile.h"
@@ -43,6 +44,8 @@ struct guest {
 	bool exit_known;
 	u32 index; /* in the policy */
 	struct pressure_average pressure;
+	char line[ATTACH_TEXT_MAX]; /* of its console, unfinished */
+	u32 line_used;
 	struct guest_snapshot last; /* statistics of the guest; all of it once ended */
 	pthread_mutex_t why_lock;   /* guards why */
 	char why[ATTACH_TEXT_MAX];  /* why the manager ended it; "" it did not */
@@ -112,6 +115,15 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* What the guest has printed since it began its line. */
+static void print_line(struct guest *guest)
+{
+	guest->line[guest->line_used] = 0;
+	if (guest->line_used)
+		log_info("guest %s says: %s", guest_name(guest), guest->line);
+	guest->line_used = 0;
+}
+
 /* Says how it ended when nothing was said before. */
 static void describe_end(struct guest *guest, int status)
 {
@@ -179,6 +191,7 @@ static void guest_end(struct guest *guest)
 	close_fd(&guest->ram);
 	guest->stage = STAGE_ENDED;
 	guest->last.life = GUEST_LIFE_ENDED;
+	print_line(guest);
 	describe_end(guest, status);
 	if (guest->last.exit_code != ATTACH_EXIT_OK)
 		log_error("guest %s: %s: %s", guest_name(guest),
@@ -243,6 +256,18 @@ struct guest *guest_start(const struct guest_host *host, const struct guest_conf
 	return guest;
 }
 
+/* The file that goes with what it is to run. Returns 0 and the descriptor, -1 if there is none. */
+static int open_data(struct guest *guest, int *fd, bool *ours, u64 *bytes)
+{
+	const struct guest_config *config = guest->config;
+
+	*fd = -1;
+	*ours = config->kernel[0];
+	if (config->kernel[0])
+		return kernel_open(config->kernel, fd, bytes);
+	return config->data[0] ? data_cache_get(guest->host->data, config->data, fd, bytes) : 0;
+}
+
 /* HELLO: tell it what to run. */
 static void answer_hello(struct guest *guest, const struct attach_hello *hello)
 {
@@ -250,8 +275,8 @@ static void answer_hello(struct guest *guest, const struct attach_hello *hello)
 	union attach_message message;
 	struct attach_guest *order = &message.guest;
 	int fds[2] = {guest->ram, -1};
-	u32 nfds = 1;
-	int result = 0;
+	bool ours;
+	int result;
 
 	guest->hello_flags = hello->flags;
 	memset(order, 0, sizeof(*order));
@@ -263,14 +288,12 @@ static void answer_hello(struct guest *guest, const struct attach_hello *hello)
 	snprintf(order->name, sizeof(order->name), "%s", config->name);
 	snprintf(order->workload, sizeof(order->workload), "%s", config->workload);
 	snprintf(order->args, sizeof(order->args), "%s", config->args);
-	if (config->data[0]) {
-		result = data_cache_get(guest->host->data, config->data, &fds[1],
-					&order->data_bytes);
-		nfds = 2;
-	}
+	result = open_data(guest, &fds[1], &ours, &order->data_bytes);
 	if (!result)
 		result = attach_send(guest->socket, &message, ATTACH_GUEST, sizeof(*order), 0, fds,
-				     nfds);
+				     fds[1] < 0 ? 1 : 2);
+	if (ours)
+		close_fd(&fds[1]);
 	if (result) {
 		guest_refuse(guest, "it cannot be told what to run: %s", strerror(-result));
 		return;
@@ -386,26 +409,19 @@ static void take_stats(struct guest *guest, const struct attach_stats *stats)
 	snprintf(last->phase, sizeof(last->phase), "%s", stats->phase);
 }
 
-/* Passes on what a guest prints, a line at a time, without what could disturb a terminal. */
+/* Passes on what a guest prints, a line at a time, without what could disturb a terminal. A line may
+ * come in pieces: one that does not end is kept, and printed when it is full. */
 static void print_console(struct guest *guest, const struct attach_console *console)
 {
 	u32 length = console->header.length - (u32)offsetof(struct attach_console, text);
-	char line[ATTACH_TEXT_MAX + 1];
-	u32 used = 0;
 
 	for (u32 i = 0; i < length; i++) {
 		char c = console->text[i];
 
-		if (c == '\n' || i == length - 1) {
-			if (c >= ' ' && c < 127)
-				line[used++] = c;
-			line[used] = 0;
-			if (used)
-				log_info("guest %s says: %s", guest_name(guest), line);
-			used = 0;
-		} else {
-			line[used++] = c >= ' ' && c < 127 ? c : '?';
-		}
+		if (c != '\n')
+			guest->line[guest->line_used++] = c >= ' ' && c < 127 ? c : '?';
+		if (c == '\n' || guest->line_used == sizeof(guest->line) - 1)
+			print_line(guest);
 	}
 }
 

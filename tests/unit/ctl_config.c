@@ -169,6 +169,27 @@ Test(ctl_config, a_workload_is_checked_before_anything_starts)
 	refused(HOST_LINE GUEST_LINE "workload = bogus\n", 3, "bogus");
 }
 
+Test(ctl_config, a_kernel_replaces_the_workload)
+{
+	cr_assert_eq(read_text(HOST_LINE GUEST_LINE
+			       "kernel = /boot/vmlinux\ncmdline = console=ttyS0 root=/dev/vda\n"),
+		     0, "%s", error);
+	cr_expect_str_eq(config.guests[0].kernel, "/boot/vmlinux");
+	cr_expect_str_eq(config.guests[0].workload, "linux");
+	cr_expect_str_eq(config.guests[0].args, "console=ttyS0 root=/dev/vda");
+	config_free(&config);
+}
+
+Test(ctl_config, a_kernel_and_a_workload_exclude_each_other)
+{
+	refused(HOST_LINE GUEST_LINE "kernel = v\nworkload = kv\n", 3, "exclude each other");
+	refused(HOST_LINE GUEST_LINE "kernel = v\nworkload-args = fill=1%\n", 3, "exclude");
+	refused(HOST_LINE GUEST_LINE "kernel = v\ndata = /usr/bin\n", 3, "exclude");
+	refused(HOST_LINE GUEST_LINE "kernel = v\nvcpus = 2\n", 3, "`vcpus' must be 1");
+	refused(HOST_LINE GUEST_LINE "cmdline = quiet\n", 3, "`cmdline' needs a `kernel'");
+	refused(HOST_LINE GUEST_LINE "workload = linux\n", 3, "linux");
+}
+
 Test(ctl_config, long_lines_are_refused_not_cut)
 {
 	static char text[4000];
