@@ -10,10 +10,10 @@ SANITIZED := address,undefined thread
 -include $(UNIT_OBJ:.o=.d)
 
 # Programs that guest tests use: each is one file and all of ballast but its main().
-GUEST_TOOLS := $(patsubst tests/guest/%.c,$(OUT)/tests/guest/%,$(wildcard tests/guest/*.c))
+GUEST_TOOLS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/guest/*.c) tests/linux/balloon.c)
 -include $(GUEST_TOOLS:$(OUT)/%=$(OBJDIR)/%.d)
 
-$(OUT)/tests/guest/%: $(OBJDIR)/tests/guest/%.o $(OBJ) $(GUEST_OBJ)
+$(GUEST_TOOLS): $(OUT)/%: $(OBJDIR)/%.o $(OBJ) $(GUEST_OBJ)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -52,6 +52,15 @@ check:
 	$(Q)BALLAST=$(OUT)/ballast tests/run.sh $(OUT)/unit-tests \
 		$(foreach s,$(SANITIZED),$(call sanitized_program,$(s))) \
 		-- $(sort $(wildcard tests/guest/*.sh))
+
+# A Linux kernel, built once (tests/linux/build-kernel.sh), and its own drivers on our devices.
+KERNEL      := $(BUILD)/linux/vmlinux
+LINUX_TESTS := $(filter-out %/lib.sh %/build-kernel.sh,$(wildcard tests/linux/*.sh))
+
+.PHONY: check-linux
+check-linux: all $(OUT)/tests/linux/balloon
+	$(Q)tests/linux/build-kernel.sh $(dir $(KERNEL))
+	$(Q)BALLAST=$(OUT)/ballast KERNEL=$(KERNEL) TEST_TIMEOUT=1800 tests/run.sh -- $(LINUX_TESTS)
 
 check-built: all headers $(OUT)/unit-tests $(GUEST_TOOLS) build-sanitized
 
