@@ -170,10 +170,10 @@ void balloon_order(struct balloon *balloon, const struct balloon_order *order)
 static void drop(struct balloon *balloon, enum balloon_drop what, u32 count)
 {
 	if (!balloon->lost && (count || what == BALLOON_DROP_RESET))
-		balloon->lost =
-			balloon->host->ops->drop(balloon->host, what,
-						 what == BALLOON_DROP_HINT ? balloon->order.hint_round : 0,
-						 balloon->runs, count) != 0;
+		balloon->lost = balloon->host->ops->drop(
+					balloon->host, what,
+					what == BALLOON_DROP_HINT ? balloon->order.hint_round : 0,
+					balloon->runs, count) != 0;
 }
 
 /* A driver has gone, or another come: what it gave up is its machine's again. */

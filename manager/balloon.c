@@ -111,8 +111,8 @@ static void drop_run(struct guest_balloon *balloon, const struct attach_drop *dr
 		break;
 	case ATTACH_DROP_HINT:
 		if (drop->round == atomic_load(&balloon->asked))
-			balloon->hinted += drop_hinted(balloon->space, run->first, run->count,
-						       drop->round);
+			balloon->hinted +=
+				drop_hinted(balloon->space, run->first, run->count, drop->round);
 		break;
 	case ATTACH_DROP_FREE:
 		balloon->freed += drop_pages(balloon->space, run->first, run->count, PAGE_ZERO);

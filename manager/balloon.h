@@ -15,13 +15,13 @@ struct guest_balloon;
 
 /* How a balloon is. Sizes in bytes; what the guest says may be a lie. */
 struct balloon_snapshot {
-	u64 target;   /* as ordered last */
-	u64 actual;   /* as the guest says */
-	u64 features; /* negotiated, by number; 0: it has no driver */
+	u64 target;		       /* as ordered last */
+	u64 actual;		       /* as the guest says */
+	u64 features;		       /* negotiated, by number; 0: it has no driver */
 	u64 inflated, deflated, freed; /* pages given up, taken back, reported free: our count */
 	u64 hinted;		       /* ... dropped because they were called free twice */
-	u64 stats_age_ms; /* UINT64_MAX: there never were any */
-	u32 valid;	  /* which values there are, a bit for each */
+	u64 stats_age_ms;	       /* UINT64_MAX: there never were any */
+	u32 valid;		       /* which values there are, a bit for each */
 	u64 values[ATTACH_STATS_TAGS]; /* by tag (enum balloon_stat) */
 };
 
