@@ -11,7 +11,8 @@
 #include "mem/entitlement.h"
 #include "mem/uffd.h"
 
-#define FILLS_KEPT 16U
+#define FILLS_KEPT  16U
+#define LIMIT_TRIES 200U /* of a millisecond: longer than a VMM is waited for */
 
 struct fill {
 	struct page_load load;
@@ -435,11 +436,15 @@ static bool within_limit(struct space *space, u64 count, bool ahead)
 {
 	struct memory *memory = space->memory;
 
-	if (!entitlement_is_full(space, count))
-		return true;
-	if (!ahead && memory->direct_reclaim)
+	/* The clock may have to wait for the VMM's answer before it can take anything: so may the guest. */
+	for (u32 i = 0; i < LIMIT_TRIES && entitlement_is_full(space, count); i++) {
+		if (ahead || atomic_load(&space->failed) || !memory->direct_reclaim)
+			return !ahead;
 		memory->direct_reclaim(memory, count * PAGE_SIZE);
-	return !ahead;
+		if (entitlement_is_full(space, count))
+			usleep(1000);
+	}
+	return true;
 }
 
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
