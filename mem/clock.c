@@ -40,6 +40,7 @@ struct clock {
 	u32 rotation;	   /* which groups force takes next */
 	enum standing bar; /* who stands lower is spared */
 	u64 lax_until_ns;  /* till then nobody is */
+	u64 dry_since_ns;  /* nothing to look at since then; 0: there was */
 };
 
 static bool spared(const struct clock *clock, const struct space *space)
@@ -246,6 +247,18 @@ static bool next_candidate(struct clock *clock, struct candidate *candidate, str
 	return false;
 }
 
+/* Nobody who may be asked has anything to look at: a VMM that does not answer, regions that are all held. It
+ * must not shield the others for long. */
+static void note_dry(struct clock *clock)
+{
+	u64 now = clock_now_ns();
+
+	if (!clock->dry_since_ns)
+		clock->dry_since_ns = now;
+	else if (clock->bar && now - clock->dry_since_ns > ZAP_PATIENCE)
+		clock->lax_until_ns = now + LAX_NS;
+}
+
 static struct clock *clock_of(struct reclaimer *reclaimer)
 {
 	return container_of(reclaimer, struct clock, reclaimer);
@@ -272,9 +285,11 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 		pthread_mutex_lock(&clock->lock);
 		set_bar(clock);
 		if (!next_candidate(clock, &candidate, &space)) {
+			note_dry(clock);
 			pthread_mutex_unlock(&clock->lock);
 			break;
 		}
+		clock->dry_since_ns = 0;
 		groups = cold_groups(clock, space, &candidate);
 		entitlement_leave(space);
 		pthread_mutex_unlock(&clock->lock);

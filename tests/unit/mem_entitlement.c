@@ -129,6 +129,19 @@ Test(mem_entitlement, what_is_cold_goes_before_what_is_not)
 	stop(&host);
 }
 
+/* Who should give does not answer: what its VMM was told to unmap is still under way. */
+Test(mem_entitlement, others_give_when_who_should_does_not_answer)
+{
+	struct host host;
+
+	start(&host);
+	host.rig.guest.space->entitlement.goal = 0;
+	atomic_store(&host.rig.guest.space->zap_pending, true);
+	cr_expect_geq(take(&host, BYTES / 16), BYTES / 16);
+	cr_expect_lt(resident(&host.other), PAGES);
+	stop(&host);
+}
+
 /* Who should give cannot: nothing of it can be stored. Then the others are asked. */
 Test(mem_entitlement, others_give_when_who_should_cannot)
 {
