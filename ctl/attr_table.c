@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/attr.h"
+#include "ctl/attr_policy.h"
 #include "ctl/attr_text.h"
 #include "ctl/control.h"
 #include "lib/clock.h"
@@ -23,6 +24,8 @@
 #define FIELD(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)NULL)->field)
 #define HOST(field)	   FIELD(struct host_snapshot, field)
 #define GUEST(field)	   FIELD(struct guest_snapshot, field)
+#define POLICY(field)	   HOST(policy.tuning.field), .write = write_policy
+#define PROMISE(field)	   GUEST(policy.tuning.field), .write = write_promise
 #define KNOB(name)	   .write = write_knob, .knob = MANAGER_##name
 #define RANGE(low, high)   .min = (low), .max = (high)
 
@@ -148,6 +151,28 @@ static const struct attr host_attrs[] = {
 	  .help = "since the start" },
 	{ "sample_ms", SETTING(MS), HOST(sample_ms), KNOB(SAMPLE_MS), RANGE(10, 600000),
 	  .help = "time between two looks at what could be tidied while there is no pressure" },
+	{ "state", LINES(text_host_state),
+	  .help = "how short of memory the host is: high (plenty), clear, soft, hard, low" },
+	{ "state_pct", LINES(text_state_pct),
+	  .help = "where those begin, in per cent of min_free" },
+	{ "min_free", SETTING(BYTES), POLICY(min_free), RANGE(0, 64 * TiB),
+	  .help = "free memory that the states are measured by; 0: a bit less than a tenth of the budget" },
+	{ "policy/active", SETTING(NONE), POLICY(active), RANGE(0, 1),
+	  .help = "1: decide who should have how much memory; 0: mins and limits alone hold" },
+	{ "policy/dry_run", SETTING(NONE), POLICY(dry_run), RANGE(0, 1),
+	  .help = "1: decide and log, but change nothing" },
+	{ "policy/interval_ms", SETTING(MS), POLICY(interval_ms), RANGE(10, 60000),
+	  .help = "time between two steps" },
+	{ "policy/idle_tax_pct", SETTING(PERCENT), POLICY(idle_tax_pct), RANGE(0, 99),
+	  .help = "an idle page costs a guest as much as 1 / (1 - tax) active ones" },
+	{ "policy/steps", COUNTER(NONE), HOST(policy.steps),
+	  .help = "steps it made" },
+	{ "policy/decisions", LINES(text_decisions),
+	  .help = "the last decisions, each with its inputs and its reason, those to do nothing too" },
+	{ "wss/cold_age_s", SETTING(SECONDS), POLICY(cold_age_s), RANGE(1, 86400),
+	  .help = "memory used within that time is never cold" },
+	{ "wss/promotion_rate_target", SETTING(NONE), POLICY(promotion_rate_target), RANGE(1, 100000),
+	  .help = "so many thousandths of a per cent of its working set a minute may come back to a guest" },
 	{ "pressure", LINES(text_host_pressure),
 	  .help = "share of time guests wait for memory, in the kernel's PSI format" },
 	{ "direct_reclaims", COUNTER(NONE), HOST(direct_reclaims),
@@ -196,6 +221,12 @@ static const struct attr host_attrs[] = {
 	  .help = "plain bytes of pages stored in the pool" },
 	{ "swap/compressed_out_bytes", COUNTER(BYTES), HOST(compressed_out_bytes),
 	  .help = "what they compressed to" },
+	{ "swap/dedup_hits", COUNTER(PAGES), HOST(dedup_hits),
+	  .help = "pages whose content was in the pool already: not compressed, no space taken" },
+	{ "swap/shared_blobs", GAUGE(NONE), HOST(shared_blobs),
+	  .help = "stored blobs that stand for several pages" },
+	{ "swap/shared_pages", GAUGE(PAGES), HOST(shared_blob_pages),
+	  .help = "pages that refer to those" },
 	{ "swap/written_bytes", COUNTER(BYTES), HOST(written_bytes),
 	  .help = "written to the swap file" },
 	{ "swap/read_bytes", COUNTER(BYTES), HOST(read_bytes),
@@ -233,6 +264,14 @@ static const struct attr guest_attrs[] = {
 	  .help = "pages it read and found wrong: there must be none" },
 	{ "config/memory", GAUGE(BYTES), GUEST(memory_bytes),
 	  .help = "its RAM" },
+	{ "config/min", SETTING(BYTES), PROMISE(min), RANGE(0, 16 * TiB), .step = PAGE_SIZE,
+	  .help = "memory that stays its own whatever happens; all mins must fit the budget" },
+	{ "config/max", SETTING(BYTES), PROMISE(max), RANGE(0, 16 * TiB), .step = PAGE_SIZE,
+	  .help = "memory it should not go beyond: its balloon holds the rest; 0: all of it" },
+	{ "config/limit", SETTING(BYTES), PROMISE(limit), RANGE(0, 16 * TiB), .step = PAGE_SIZE,
+	  .help = "host memory it never gets beyond, whatever is free; 0: none" },
+	{ "config/shares", SETTING(NONE), PROMISE(shares), RANGE(0, 1000000),
+	  .help = "its part when memory is short; 0: ten for each MiB of its memory" },
 	{ "config/vcpus", GAUGE(NONE), GUEST(vcpus),
 	  .help = "its virtual CPUs" },
 	{ "config/workload", LINES(text_guest_workload),
@@ -259,6 +298,21 @@ static const struct attr guest_attrs[] = {
 	  .help = "pages taken from it" },
 	{ "mem/refaulted_pages", COUNTER(PAGES), GUEST(refaulted_pages),
 	  .help = "pages brought back" },
+	{ "mem/active", GAUGE(BYTES), GUEST(policy.active),
+	  .help = "memory it uses, estimated from samples" },
+	{ "mem/mctltgt", GAUGE(BYTES), GUEST(balloon.target),
+	  .help = "what its balloon should hold, as last told to it" },
+	{ "mem/mctlsz", GAUGE(BYTES), GUEST(balloon.actual),
+	  .help = "what its balloon holds, as the driver says" },
+	{ "mem/goal", GAUGE(BYTES), GUEST(policy.goal),
+	  .help = "host memory the policy means it to have" },
+	{ "balloon/target", SETTING(BYTES), GUEST(balloon.target), .write = write_balloon,
+	  RANGE(0, 16 * TiB), .step = PAGE_SIZE,
+	  .help = "what its balloon should hold; written by hand, the policy leaves it alone until 0 is written" },
+	{ "balloon/actual", GAUGE(BYTES), GUEST(balloon.actual),
+	  .help = "what it holds: the target is a wish" },
+	{ "last_decision", LINES(text_guest_decision),
+	  .help = "what the policy last decided about it, and why" },
 	{ "fault/missing", COUNTER(NONE), GUEST(faults_missing),
 	  .help = "faults on pages that were not there" },
 	{ "fault/minor", COUNTER(NONE), GUEST(faults_minor),

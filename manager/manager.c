@@ -732,13 +732,20 @@ static void host_snapshot(struct manager *manager, struct host_snapshot *snapsho
 
 int manager_set_balloon(struct manager *manager, u32 index, u64 target_bytes)
 {
+	int result;
+
 	policy_set_by_hand(manager->policy, index, target_bytes);
-	return guest_set_balloon(manager->guests[index], target_bytes);
+	pthread_mutex_lock(&manager->lock);
+	result = guest_set_balloon(manager->guests[index], target_bytes);
+	pthread_mutex_unlock(&manager->lock);
+	return result;
 }
 
 void manager_ask_free(struct manager *manager, u32 index)
 {
+	pthread_mutex_lock(&manager->lock);
 	guest_ask_free(manager->guests[index]);
+	pthread_mutex_unlock(&manager->lock);
 }
 
 void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapshot)

@@ -400,6 +400,7 @@ void policy_guest_snapshot(struct policy *policy, u32 index, struct policy_guest
 	pthread_mutex_lock(&policy->lock);
 	watch = &policy->watches[index];
 	*snapshot = (struct policy_guest){
+		.tuning = watch->tuning,
 		.min = watch->tuning.min,
 		.max = watch_max(watch),
 		.limit = watch_limit(watch),
@@ -418,6 +419,7 @@ void policy_host_snapshot(struct policy *policy, struct policy_host *snapshot)
 {
 	pthread_mutex_lock(&policy->lock);
 	*snapshot = policy->counters;
+	snapshot->tuning = policy->tuning;
 	snapshot->state = policy->state;
 	snapshot->min_free = policy_min_free(&policy->tuning, policy->memory->budget.limit);
 	snapshot->decisions = policy->decisions.count;

@@ -19,6 +19,7 @@ struct policy;
 
 /* What the policy thinks of a guest. Bytes. */
 struct policy_guest {
+	struct guest_tuning tuning;  /* as set; the four below with the defaults put in */
 	u64 min, max, limit; /* limit: UINT64_MAX, none */
 	u32 shares;
 	u64 goal, active, cold;
@@ -28,6 +29,7 @@ struct policy_guest {
 };
 
 struct policy_host {
+	struct policy_tuning tuning;
 	enum host_state state;
 	u64 min_free;
 	u64 steps, decisions;
