@@ -24,11 +24,13 @@ else
 	end_of_boot='Waiting for root device'
 fi
 
-# configure_kernel "KEY = VALUE"... : a host with one guest. Linux reports free pages in blocks of 4 MiB, 32
+# configure_kernel "KEY = VALUE"... : a host with one guest, whose balloon nobody else plays with. Linux reports free pages in blocks of 4 MiB, 32
 # at a time, and only while it has more than these 128 MiB free.
 configure_kernel()
 {
 	configure "$@" <<-END
+	[policy]
+	active = no
 	[guest tux]
 	memory = 192M
 	kernel = $KERNEL
