@@ -23,21 +23,22 @@ WARN     := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wsha
 CPPFLAGS += -I. -D_GNU_SOURCE
 CFLAGS   ?= -O2 -g
 CFLAGS   += -std=gnu17 $(WARN) -pthread -fno-strict-aliasing
-LDLIBS   := -luring -lxxhash -llz4 -lnuma -linih -lseccomp -lfuse3 -lmicrohttpd -lncursesw -lm
+LDLIBS   := -luring -lxxhash -llz4 -lnuma -linih -lseccomp -lfuse3 -lmicrohttpd -lncursesw -lsystemd -lm
 ifneq ($(SANITIZE),)
 CFLAGS   += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 LDFLAGS  += -fsanitize=$(SANITIZE)
 endif
 
 # Folders in the order in which they may include each other.
-FOLDERS  := lib mem swap virtio attach balloon manager hv ctl
-SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
+FOLDERS  := lib mem swap ksm virtio attach balloon manager hv ctl bench/overcommit
+SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)) bench/machine.c
 OBJ      := $(SRC:%.c=$(OBJDIR)/%.o)
 
 .PHONY: all demo check bench deps docs format install clean
-all: $(OUT)/ballast
+all: $(OUT)/ballast $(OUT)/libballast-attach.so
 
 include guest-driver/guest.mk
+include preload/preload.mk
 include tests/tests.mk
 include bench/bench.mk
 
@@ -68,6 +69,8 @@ format:
 
 install: all
 	install -D -m 0755 $(OUT)/ballast $(DESTDIR)$(PREFIX)/bin/ballast
+	install -D -m 0644 $(PRELOAD) $(DESTDIR)$(PREFIX)/lib/ballast/libballast-attach.so
+	install -D -m 0644 tools/ballast@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/ballast@.service
 
 clean:
 	rm -rf $(BUILD)

@@ -55,10 +55,53 @@ static bool spans_overlap(u64 a, u64 a_length, u64 b, u64 b_length)
 	return a < b + b_length && b < a + a_length;
 }
 
+bool attach_name_is_valid(const char *name)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-";
+	size_t length = strnlen(name, ATTACH_NAME_MAX);
+
+	_Static_assert(ATTACH_NAME_MAX == 64, "ATTACH_NAME_RULE says so");
+	return length && length < ATTACH_NAME_MAX && name[0] != '.' &&
+	       strspn(name, allowed) == length;
+}
+
+static bool is_zero(const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+/* A field that holds a name alone. */
+static bool name_field_is_valid(const char name[ATTACH_NAME_MAX])
+{
+	size_t length = strnlen(name, ATTACH_NAME_MAX);
+
+	return attach_name_is_valid(name) && is_zero(name + length, ATTACH_NAME_MAX - length);
+}
+
 static const char *check_hello(const union attach_message *message, u32 nfds)
 {
+	const struct attach_hello *hello = &message->hello;
+
 	(void)nfds;
-	return message->hello.flags & ~ATTACH_HELLO_REMOVES ? "unknown HELLO flags" : NULL;
+	if (hello->flags & ~(ATTACH_HELLO_REMOVES | ATTACH_HELLO_SHARES | ATTACH_HELLO_BRINGS) ||
+	    hello->reserved)
+		return "unknown HELLO flags, or reserved field is not zero";
+	if (!(hello->flags & ATTACH_HELLO_BRINGS))
+		return hello->ram_bytes || hello->vcpus ||
+				       !is_zero(hello->name, sizeof(hello->name))
+			       ? "a guest that it does not bring"
+			       : NULL;
+	if (!name_field_is_valid(hello->name))
+		return "the guest has no valid name: " ATTACH_NAME_RULE;
+	if (!span_is_valid(0, hello->ram_bytes, REGION_SIZE) || hello->ram_bytes > ATTACH_RAM_MAX)
+		return "RAM size is zero, unaligned or too large";
+	if (!hello->vcpus || hello->vcpus > ATTACH_VCPUS_MAX)
+		return "number of vCPUs out of bounds";
+	return NULL;
 }
 
 static const char *check_guest(const union attach_message *message, u32 nfds)
@@ -84,6 +127,13 @@ static const char *check_guest(const union attach_message *message, u32 nfds)
 	return NULL;
 }
 
+static bool region_is_valid(const struct attach_region *region)
+{
+	return span_is_valid(region->gpa, region->length, REGION_SIZE) &&
+	       span_is_valid(region->hva, region->length, REGION_SIZE) &&
+	       span_is_valid(region->file_offset, region->length, REGION_SIZE);
+}
+
 static bool regions_overlap(const struct attach_region *a, const struct attach_region *b)
 {
 	return spans_overlap(a->gpa, a->length, b->gpa, b->length) ||
@@ -103,9 +153,7 @@ static const char *check_memory(const union attach_message *message, u32 nfds)
 	for (u32 i = 0; i < memory->count; i++) {
 		const struct attach_region *region = &memory->regions[i];
 
-		if (!span_is_valid(region->gpa, region->length, REGION_SIZE) ||
-		    !span_is_valid(region->hva, region->length, REGION_SIZE) ||
-		    !span_is_valid(region->file_offset, region->length, REGION_SIZE))
+		if (!region_is_valid(region))
 			return "region is empty, unaligned or wraps";
 		for (u32 j = 0; j < i; j++)
 			if (regions_overlap(region, &memory->regions[j]))
@@ -206,6 +254,56 @@ static const char *check_balloon_stats(const union attach_message *message, u32 
 	return message->balloon_stats.valid >> ATTACH_STATS_TAGS ? "unknown statistics" : NULL;
 }
 
+static const char *check_share(const union attach_message *message, u32 nfds)
+{
+	(void)nfds;
+	if (!span_is_valid(0, message->share.frame_bytes, PAGE_SIZE))
+		return "size of the frames is zero or unaligned";
+	return NULL;
+}
+
+static const char *check_remap(const union attach_message *message, u32 nfds)
+{
+	const struct attach_remap *remap = &message->remap;
+
+	(void)nfds;
+	if (remap->reserved)
+		return "reserved field is not zero";
+	if (!remap->count || remap->count > ATTACH_MAX_REMAPS)
+		return "number of ranges out of bounds";
+	/* A REMAP may end with its last range. */
+	if (message->header.length < offsetof(struct attach_remap, ranges[remap->count]))
+		return "ranges do not fit the message";
+	for (u32 i = 0; i < remap->count; i++) {
+		const struct attach_remap_range *range = &remap->ranges[i];
+
+		if (!span_is_valid(range->file_offset, range->length, PAGE_SIZE))
+			return "range is empty, unaligned or wraps";
+		if (range->frame_offset != ATTACH_REMAP_HOME &&
+		    !span_is_valid(range->frame_offset, range->length, PAGE_SIZE))
+			return "frames are unaligned or wrap";
+	}
+	return NULL;
+}
+
+static const char *check_plug(const union attach_message *message, u32 nfds)
+{
+	const struct attach_plug *plug = &message->plug;
+
+	(void)nfds;
+	if (plug->what > ATTACH_PLUG_OUT || plug->reserved)
+		return "unknown kind of PLUG, or reserved field is not zero";
+	if (!region_is_valid(&plug->region))
+		return "region is empty, unaligned or wraps";
+	return NULL;
+}
+
+static const char *check_plugged(const union attach_message *message, u32 nfds)
+{
+	(void)nfds;
+	return message->plugged.reserved ? "reserved field is not zero" : NULL;
+}
+
 #define EXACTLY(bytes)	 .min_length = (bytes), .max_length = (bytes)
 #define BETWEEN(lo, hi)	 .min_length = (lo), .max_length = (hi)
 #define WITH_FDS(lo, hi) .min_fds = (lo), .max_fds = (hi)
@@ -234,6 +332,17 @@ static const struct attach_rule rules[ATTACH_TYPES] = {
 	[ATTACH_DROPPED] = {"DROPPED", EXACTLY(sizeof(struct attach_header))},
 	[ATTACH_BALLOON_STATS] = {"BALLOON_STATS", EXACTLY(sizeof(struct attach_balloon_stats)),
 				  .check = check_balloon_stats},
+	[ATTACH_SHARE] = {"SHARE", EXACTLY(sizeof(struct attach_share)), WITH_FDS(2, 2),
+			  .check = check_share},
+	[ATTACH_REMAP] = {"REMAP",
+			  BETWEEN(offsetof(struct attach_remap, ranges[1]),
+				  sizeof(struct attach_remap)),
+			  .check = check_remap},
+	[ATTACH_REMAPPED] = {"REMAPPED", EXACTLY(sizeof(struct attach_header))},
+	[ATTACH_BEGIN] = {"BEGIN", EXACTLY(sizeof(struct attach_header))},
+	[ATTACH_PLUG] = {"PLUG", EXACTLY(sizeof(struct attach_plug)), .check = check_plug},
+	[ATTACH_PLUGGED] = {"PLUGGED", EXACTLY(sizeof(struct attach_plugged)),
+			    .check = check_plugged},
 };
 
 static const char *complaint(const union attach_message *message, u32 length, u32 nfds)

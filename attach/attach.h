@@ -17,6 +17,9 @@
  *	                 <-         BALLOON        any time
  *	DROP             ->                -> DROPPED
  *	BALLOON_STATS    ->                any time
+ *	                 <-         SHARE  (fds: RAM file, frames), before START, if at all
+ *	                 <-         REMAP  -> REMAPPED
+ *	PLUG             ->                -> PLUGGED      any time, if it brings its guest
  *	                 <-         STOP
  *	EXIT             ->                last message
  */
@@ -27,9 +30,9 @@
 #include "lib/types.h"
 
 #define ATTACH_MAGIC       0x54534c42U /* "BLST" */
-#define ATTACH_VERSION     2
+#define ATTACH_VERSION     3
 #define ATTACH_MAX_MESSAGE 8192
-#define ATTACH_MAX_FDS     2
+#define ATTACH_MAX_FDS	   2
 #define ATTACH_MAX_REGIONS 8
 #define ATTACH_MAX_RANGES  256
 #define ATTACH_MAX_RUNS    1000
@@ -52,6 +55,12 @@ enum attach_type {
 	ATTACH_DROP,
 	ATTACH_DROPPED,
 	ATTACH_BALLOON_STATS,
+	ATTACH_SHARE,
+	ATTACH_REMAP,
+	ATTACH_REMAPPED,
+	ATTACH_BEGIN,
+	ATTACH_PLUG,
+	ATTACH_PLUGGED,
 	ATTACH_TYPES
 };
 
@@ -62,19 +71,29 @@ struct attach_header {
 	u16 version;
 	u16 type;
 	u32 length; /* of the whole message, this header included */
-	u32 serial; /* ZAPPED echoes that of its ZAP, DROPPED that of its DROP; else 0 */
+	u32 serial; /* ZAPPED, DROPPED, REMAPPED and PLUGGED echo that of what they answer; else 0 */
 };
 
 /* VMM: here I am. */
 struct attach_hello {
 	struct attach_header header;
-	u32 pid; /* for messages only: the kernel's word (SO_PEERCRED) counts */
+	u32 pid;   /* for messages only: the kernel's word (SO_PEERCRED) counts */
 	u32 flags; /* ATTACH_HELLO_* */
+	/* With ATTACH_HELLO_BRINGS, else zero: */
+	u64 ram_bytes; /* of the RAM file it wants, with what may be plugged in later */
+	u32 vcpus;     /* threads that may wait for memory at once */
+	u32 reserved;
+	char name[ATTACH_NAME_MAX]; /* attach_name_is_valid(), and zeroes behind it */
 };
 
 /* The VMM's userfaultfd has UFFD_FEATURE_EVENT_REMOVE: memory it drops is void. Without this flag a
  * page that the manager knows resident and the file has lost is an error that stops the guest. */
 #define ATTACH_HELLO_REMOVES (1U << 0)
+/* The VMM answers REMAP: frames that guests have in common may be mapped in its guest. */
+#define ATTACH_HELLO_SHARES  (1U << 1)
+/* The VMM brings a guest of its own: the manager has it by name in its configuration, or by default. Its
+ * regions need not be all of the RAM file, and may come and go (PLUG). */
+#define ATTACH_HELLO_BRINGS  (1U << 2)
 
 /* The workload whose data file is the image of a kernel, and whose args are its command line. */
 #define ATTACH_WORKLOAD_LINUX "linux"
@@ -86,8 +105,8 @@ struct attach_guest {
 	u64 data_bytes;
 	u64 seed;
 	u32 vcpus;
-	u32 accel; /* enum attach_accel */
-	char name[ATTACH_NAME_MAX];     /* NUL-terminated, as all strings here */
+	u32 accel;		    /* enum attach_accel */
+	char name[ATTACH_NAME_MAX]; /* NUL-terminated, as all strings here */
 	char workload[ATTACH_NAME_MAX];
 	char args[ATTACH_TEXT_MAX];
 	u32 devices; /* ATTACH_DEVICE_* */
@@ -98,10 +117,10 @@ struct attach_guest {
 #define ATTACH_DEVICE_BALLOON (1U << 0)
 
 struct attach_region {
-	u64 gpa;         /* guest-physical address */
-	u64 hva;         /* where it is mapped in the VMM's address space */
+	u64 gpa;	 /* guest-physical address */
+	u64 hva;	 /* where it is mapped in the VMM's address space */
 	u64 file_offset; /* into the RAM file */
-	u64 length;      /* bytes; all four are multiples of the region size */
+	u64 length;	 /* bytes; all four are multiples of the region size */
 };
 
 /* VMM: mapped and registered (MISSING|MINOR|WP). fds: [0] userfaultfd. */
@@ -141,9 +160,10 @@ struct attach_stats {
 	u64 ops;
 	u64 pages_verified;
 	u64 verify_failures;
-	u64 progress; /* permille of the present phase; 1000 when it does not know */
+	u64 progress;		     /* permille of the present phase; 1000 when it does not know */
 	char phase[ATTACH_NAME_MAX]; /* "fill", "run", "verify", "done" */
-	struct hist latency; /* of the guest's operations, all vCPUs, ns */
+	struct hist latency;	     /* of the guest's operations, all vCPUs, ns */
+	u64 run_ns;		     /* phase "run" took that long, by the guest's clock; 0 before its end */
 };
 
 /* VMM: text the guest wrote to its console, not NUL-terminated; length from the header. */
@@ -153,7 +173,7 @@ struct attach_console {
 };
 
 enum attach_exit_code {
-	ATTACH_EXIT_OK,      /* the workload ended and found no error */
+	ATTACH_EXIT_OK,	     /* the workload ended and found no error */
 	ATTACH_EXIT_VERIFY,  /* the guest read something it did not write */
 	ATTACH_EXIT_CRASH,   /* shutdown, bad exit, panic of the guest */
 	ATTACH_EXIT_VMM,     /* the VMM could not go on: no KVM, no memory */
@@ -216,8 +236,54 @@ struct attach_balloon_stats {
 	u64 values[ATTACH_STATS_TAGS]; /* by tag of the virtio specification */
 };
 
+/* Manager: frames will be mapped in this guest. fds: [0] RAM file again, [1] frames, for reading alone, of
+ * frame_bytes. Keep both for REMAP. */
+struct attach_share {
+	struct attach_header header;
+	u64 frame_bytes;
+};
+
+/* In the place of [file_offset, file_offset + length) of the RAM file: frames, MAP_PRIVATE, or, with
+ * ATTACH_REMAP_HOME, the RAM file itself, MAP_SHARED. Both readable and writable. */
+struct attach_remap_range {
+	u64 file_offset;
+	u64 length;
+	u64 frame_offset;
+};
+#define ATTACH_REMAP_HOME UINT64_MAX
+#define ATTACH_MAX_REMAPS 256
+
+/* Manager: map these. Answered by REMAPPED. */
+struct attach_remap {
+	struct attach_header header;
+	u32 count;
+	u32 reserved;
+	struct attach_remap_range ranges[ATTACH_MAX_REMAPS];
+};
+
+enum attach_plug_what { ATTACH_PLUG_IN, ATTACH_PLUG_OUT };
+
+/* VMM: a region more, mapped and registered; or one less, whose pages were all dropped (DROP, FREE) and which
+ * is mapped until this is answered. Answered by PLUGGED. */
+struct attach_plug {
+	struct attach_header header;
+	u32 what; /* enum attach_plug_what */
+	u32 reserved;
+	struct attach_region region;
+};
+
+struct attach_plugged {
+	struct attach_header header;
+	u32 refused; /* 0: done; else an errno, and all is as it was */
+	u32 reserved;
+};
+
+_Static_assert(sizeof(struct attach_plug) == 56, "ABI");
+_Static_assert(sizeof(struct attach_plugged) == 24, "ABI");
+_Static_assert(sizeof(struct attach_share) == 24, "ABI");
+_Static_assert(sizeof(struct attach_remap) == 6168, "ABI");
 _Static_assert(sizeof(struct attach_header) == 16, "ABI");
-_Static_assert(sizeof(struct attach_hello) == 24, "ABI");
+_Static_assert(sizeof(struct attach_hello) == 104, "ABI");
 _Static_assert(sizeof(struct attach_guest) == 696, "ABI");
 _Static_assert(sizeof(struct attach_memory) == 280, "ABI");
 _Static_assert(sizeof(struct attach_zap) == 4120, "ABI");
@@ -242,6 +308,10 @@ union attach_message {
 	struct attach_balloon balloon;
 	struct attach_drop drop;
 	struct attach_balloon_stats balloon_stats;
+	struct attach_share share;
+	struct attach_remap remap;
+	struct attach_plug plug;
+	struct attach_plugged plugged;
 	u8 bytes[ATTACH_MAX_MESSAGE];
 };
 
@@ -265,6 +335,12 @@ int attach_receive(int socket, union attach_message *message, int *fds, u32 *nfd
 
 /* The checks of attach_receive() on a message of `length` bytes in memory: 0 or -EPROTO and *why. */
 int attach_check(const union attach_message *message, u32 length, u32 nfds, const char **why);
+
+/* What a guest may be called, here and in configuration files: its name becomes a file's, and a part of paths. Reads
+ * ATTACH_NAME_MAX bytes at most. */
+bool attach_name_is_valid(const char *name);
+#define ATTACH_NAME_RULE                                                                           \
+	"a name is 1 to 63 letters, digits, `_', `-' or `.', and does not begin with a dot"
 
 const char *attach_type_name(u32 type);
 const char *attach_exit_name(u32 code);

@@ -19,15 +19,19 @@ static void judge(struct coldness *coldness, const struct coldness_goal *goal, u
 }
 
 u64 coldness_follow(struct coldness *coldness, const struct coldness_goal *goal, u64 now_ms,
-		    u64 refaulted, u64 working_set)
+		    u64 refaulted, u64 working_set, bool is_short)
 {
 	u64 least = goal->age_s * 1000UL, most = MAX(COLDNESS_AGE_MAX_S * 1000UL, least);
 
+	coldness->was_short |= is_short;
 	if (!coldness->age_ms) {
-		*coldness = (struct coldness){least, now_ms, refaulted, 0};
+		*coldness = (struct coldness){
+			.age_ms = least, .minute_ms = now_ms, .refaulted = refaulted};
 	} else if (now_ms - coldness->minute_ms >= MINUTE_MS) {
-		judge(coldness, goal, refaulted - coldness->refaulted, working_set,
-		      now_ms - coldness->minute_ms);
+		if (!coldness->was_short)
+			judge(coldness, goal, refaulted - coldness->refaulted, working_set,
+			      now_ms - coldness->minute_ms);
+		coldness->was_short = is_short;
 		coldness->minute_ms = now_ms;
 		coldness->refaulted = refaulted;
 	}

@@ -20,15 +20,17 @@ struct coldness {
 	u64 age_ms;    /* the threshold now; 0: it has not begun */
 	u64 minute_ms; /* when the present minute began */
 	u64 refaulted; /* the total then */
+	bool was_short; /* in the present minute */
 	u32 promotion; /* measured in the last minute, per mille of a per cent */
 };
 
 /*
  * Called with the guest's refaulted pages in all and its working set in pages, at any time; once a minute
  * it judges. Too much came back: the threshold doubles. Less than half of what may: it falls by an eighth,
- * down to the goal's. Returns the threshold in milliseconds.
+ * down to the goal's. A minute in which memory was short says nothing: what was taken then was not
+ * taken for being cold. Returns the threshold in milliseconds.
  */
 u64 coldness_follow(struct coldness *coldness, const struct coldness_goal *goal, u64 now_ms,
-		    u64 refaulted, u64 working_set);
+		    u64 refaulted, u64 working_set, bool is_short);
 
 #endif

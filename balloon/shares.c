@@ -14,16 +14,18 @@ static struct bounds bounds_of(const struct claim *claim, bool leftovers)
 			 : (struct bounds){claim->floor, claim->want};
 }
 
-/* What this much money buys: active pages at 1, idle ones at k, and beyond what it has the mixture of that. */
+/* What this much money buys: active pages at 1, idle ones at k, and beyond what it has the mixture of that. k is
+ * taxed / untaxed. */
 static unsigned __int128 pages_for(const struct claim *claim, unsigned __int128 money, u32 tax_pct)
 {
 	u64 active = claim->active, idle = claim->has > active ? claim->has - active : 0;
-	unsigned __int128 all = active + (unsigned __int128)idle * 100 / (100 - tax_pct);
+	u64 untaxed = 100 - tax_pct, taxed = untaxed + (u64)tax_pct * MAX(claim->calm, 1U);
+	unsigned __int128 all = active + (unsigned __int128)idle * taxed / untaxed;
 
 	if (money <= active)
 		return money;
 	if (money < all)
-		return active + (money - active) * (100 - tax_pct) / 100;
+		return active + (money - active) * untaxed / taxed;
 	return all ? money * (active + idle) / all : money;
 }
 

@@ -7,9 +7,10 @@
  *
  *	S / (P * (f + k * (1 - f)))	with k = 1 / (1 - tax)
  *
- * An idle page costs as much as k active ones: with a tax of 75 % four. Taking from a guest takes its idle
- * pages first; what it gets beyond what it has is taken to be as active as that is, or a guest that uses all
- * it has could never get the room in which to use more.
+ * An idle page costs as much as k active ones: with a tax of 75 % four. What it costs above an active one is
+ * multiplied for guests that miss little of what was taken from them (balloon/misses.h). Taking from a guest takes
+ * its idle pages first; what it gets beyond what it has is taken to be as active as that is, or a guest that uses
+ * all it has could never get the room in which to use more.
  *
  * Where the process of revoking ends can be
  * computed at once: all guests that are not at one of their bounds pay the same price, so each has what
@@ -27,6 +28,7 @@ struct claim {
 	u32 shares; /* 1 to SHARES_MAX */
 	u64 has;    /* now */
 	u64 active; /* of that, this much is in use */
+	u32 calm;   /* its idle memory is taxed so many times; 0 is 1 */
 	u64 floor;  /* it never gets less */
 	u64 want;   /* it can use so much now */
 	u64 cap;    /* it never gets more */

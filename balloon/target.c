@@ -24,6 +24,7 @@ static const char *const reason_texts[TARGET_REASONS] = {
 		"has more than its goal, but its balloon does not follow: the rest is swapped",
 	[TARGET_WANTED] = "may have more, and the host has it",
 	[TARGET_NONE_FREE] = "may have more, but the host has not got it yet",
+	[TARGET_AHEAD] = "will soon have more than its goal, and the host will be short",
 };
 
 const char *target_action_name(enum target_action action)
@@ -58,6 +59,13 @@ static u64 cap_of(const struct target_guest *guest)
 	return MAX(MIN(MIN(guest->max, guest->limit), guest->memory), guest->min);
 }
 
+/* What it keeps whatever its share is: who counts on less has goals that cannot all be reached, and then they say
+ * nothing any more about who should give. */
+static u64 floor_of(const struct target_guest *guest)
+{
+	return guest->balloon ? guest->min : MIN(MAX(guest->min, guest->pinned), cap_of(guest));
+}
+
 /* What it can use now: what it has, wherever that is, and room to grow by a step. A guest that its balloon
  * hurts can use all it may have. */
 static u64 want_of(const struct target_guest *guest, bool hurts)
@@ -81,19 +89,44 @@ static void set_goals(const struct target_host *host, const struct target_guest 
 		      struct target_decision *decisions)
 {
 	struct claim claims[TARGET_GUESTS_MAX];
+	u64 missed = 0;
 
+	for (u32 i = 0; i < count; i++)
+		missed += memories[i].misses.per_ks;
 	for (u32 i = 0; i < count; i++)
 		claims[i] = (struct claim){
 			.shares = (u32)clamp(guests[i].shares, 1, SHARES_MAX),
 			.has = guests[i].resident,
 			.active = guests[i].active,
-			.floor = guests[i].min,
+			.calm = misses_calm(&memories[i].misses, missed, count),
+			.floor = floor_of(&guests[i]),
 			.want = want_of(&guests[i], memories[i].stoploss.hurts),
 			.cap = cap_of(&guests[i]),
 		};
 	shares_divide(claims, count, divisible(host), MIN(host->tax_pct, 99U));
 	for (u32 i = 0; i < count; i++)
 		decisions[i].goal = claims[i].share;
+}
+
+/* Bytes by which the guest will have grown when its balloon has taken all it never touched, and can begin to
+ * hold it back. */
+static u64 growth_of(const struct target_guest *guest, const struct target_memory *memory)
+{
+	u64 held = given_up(guest) + guest->resident + guest->stored;
+	u64 step = MAX(guest->memory / TARGET_STEP_MOST, 1UL);
+
+	return outlook_growth(&memory->outlook, excess(guest->memory, held) / step + 1);
+}
+
+/* Whether the host will be short by then if all go on as they do. */
+static bool will_be_short(const struct target_host *host, const struct target_guest *guests,
+			  const struct target_memory *memories, u32 count)
+{
+	u64 growth = 0;
+
+	for (u32 i = 0; i < count; i++)
+		growth += growth_of(&guests[i], &memories[i]);
+	return host->free < host_state_level(&host->levels, HOST_SOFT) + growth;
 }
 
 /* Counts the steps in which the balloon did not move towards what it was told. */
@@ -114,10 +147,19 @@ static u64 balloon_for(const struct target_guest *guest, u64 goal)
 	return excess(guest->memory, MAX(goal, guest->min));
 }
 
-/* Whether, and how far, to inflate a guest that has more than its goal. */
-static void inflate(enum host_state state, const struct target_guest *guest,
+/* What is the same for all guests in a step. */
+struct outset {
+	enum host_state state;
+	bool soon_short;
+	u64 spare; /* what balloons may give back; less after each */
+	u64 now_ms;
+};
+
+/* Whether, and how far, to inflate a guest that has more than its goal, or will have. */
+static void inflate(const struct outset *outset, const struct target_guest *guest,
 		    struct target_memory *memory, bool held, struct target_decision *decision)
 {
+	bool pressed = outset->state >= HOST_SOFT || outset->soon_short;
 	u64 wanted = balloon_for(guest, decision->goal);
 	bool above_max = guest->memory - given_up(guest) > cap_of(guest);
 	u64 step = guest->memory / TARGET_STEP_MOST;
@@ -129,39 +171,50 @@ static void inflate(enum host_state state, const struct target_guest *guest,
 	} else if (held) {
 		decision->reason = TARGET_STOP_LOSS;
 		decision->balloon = MIN(given_up(guest), wanted);
-	} else if (state < HOST_SOFT && !above_max) {
+	} else if (!pressed && !above_max) {
 		decision->reason = TARGET_NO_NEED;
 	} else {
-		decision->reason = memory->stuck >= STUCK_STEPS ? TARGET_STUCK
-				   : state < HOST_SOFT		? TARGET_ABOVE_MAX
-								: TARGET_EXCESS;
-		if (state < HOST_SOFT)
+		decision->reason = memory->stuck >= STUCK_STEPS	      ? TARGET_STUCK
+				   : !pressed			      ? TARGET_ABOVE_MAX
+				   : guest->resident > decision->goal ? TARGET_EXCESS
+								      : TARGET_AHEAD;
+		if (!pressed)
 			wanted = balloon_for(guest, cap_of(guest));
 		decision->balloon = MIN(wanted, given_up(guest) + step);
 		decision->action = TARGET_INFLATE;
 	}
 }
 
-/* Gives back what the guest may have and the host has; *spare is what is left of that. */
-static void deflate(const struct target_guest *guest, struct target_decision *decision, u64 *spare)
+/* Gives back what the guest may have and the host has. */
+static void deflate(struct outset *outset, const struct target_guest *guest,
+		    struct target_decision *decision)
 {
 	u64 wanted = given_up(guest) - balloon_for(guest, decision->goal);
-	u64 given = MIN(wanted, *spare);
+	u64 given = MIN(wanted, outset->spare);
 
 	if (given < guest->memory / TARGET_STEP_LEAST && given < wanted) {
 		decision->reason = TARGET_NONE_FREE;
 		decision->balloon = given_up(guest);
 		return;
 	}
-	*spare -= given;
+	outset->spare -= given;
 	decision->balloon = given_up(guest) - given;
 	decision->action = TARGET_DEFLATE;
 	decision->reason = TARGET_WANTED;
 }
 
-static void decide_balloon(enum host_state state, const struct target_guest *guest,
+/* Whether it has more than it should, or will have before its balloon could stop it. */
+static bool has_excess(const struct outset *outset, const struct target_guest *guest,
+		       const struct target_memory *memory, u64 goal)
+{
+	if (guest->resident > goal || guest->memory - given_up(guest) > cap_of(guest))
+		return true;
+	return outset->soon_short && guest->resident + growth_of(guest, memory) > goal;
+}
+
+static void decide_balloon(struct outset *outset, const struct target_guest *guest,
 			   struct target_memory *memory, bool held,
-			   struct target_decision *decision, u64 *spare, u64 now_ms)
+			   struct target_decision *decision)
 {
 	u64 wanted = balloon_for(guest, decision->goal);
 	u64 has = guest->memory - given_up(guest);
@@ -169,20 +222,20 @@ static void decide_balloon(enum host_state state, const struct target_guest *gue
 
 	decision->balloon = given_up(guest);
 	if (guest->balloon && given_up(guest) > wanted + rest)
-		deflate(guest, decision, spare);
+		deflate(outset, guest, decision);
 	else if (given_up(guest) + rest >= wanted)
 		decision->reason = guest->resident > decision->goal ? TARGET_SMALL : TARGET_FITS;
-	else if (has > decision->goal && (guest->resident > decision->goal || has > cap_of(guest)))
-		inflate(state, guest, memory, held, decision);
+	else if (has > decision->goal && has_excess(outset, guest, memory, decision->goal))
+		inflate(outset, guest, memory, held, decision);
 	else
 		decision->reason = TARGET_FITS;
 	memory->balloon = decision->balloon;
 	if (decision->action == TARGET_INFLATE)
-		memory->inflated_ms = now_ms;
-	if (now_ms - memory->inflated_ms > FELT_MS)
+		memory->inflated_ms = outset->now_ms;
+	if (outset->now_ms - memory->inflated_ms > FELT_MS)
 		memory->inflating_ms = 0;
 	else if (!memory->inflating_ms)
-		memory->inflating_ms = now_ms;
+		memory->inflating_ms = outset->now_ms;
 }
 
 static bool gives_no_more(enum target_reason reason)
@@ -214,7 +267,8 @@ static void decide_rest(enum host_state state, const struct target_host *host,
 	u64 slack = guest->memory / TARGET_STEP_MOST;
 
 	decision->cold_ms = coldness_follow(&memory->coldness, &host->coldness, host->now_ms,
-					    guest->refaulted, guest->active / PAGE_SIZE);
+					    guest->refaulted, guest->active / PAGE_SIZE,
+					    state >= HOST_SOFT);
 	decision->swap = swap_for(state, guest, decision);
 	decision->keep = MIN(keep, MAX(excess(guest->resident, guest->cold), guest->min));
 	decision->block = state == HOST_LOW && guest->resident > keep + slack;
@@ -232,21 +286,24 @@ enum host_state target_step(enum host_state state, const struct target_host *hos
 			    const struct target_guest *guests, struct target_memory *memories,
 			    u32 count, struct target_decision *decisions)
 {
+	struct outset outset = {.now_ms = host->now_ms};
 	bool held[TARGET_GUESTS_MAX];
-	u64 spare;
 
 	count = MIN(count, TARGET_GUESTS_MAX);
 	state = host_state_next(state, host->free, &host->levels);
-	spare = excess(host->free, host_state_level(&host->levels, HOST_HARD));
+	outset.state = state;
+	outset.spare = excess(host->free, host_state_level(&host->levels, HOST_HARD));
 	for (u32 i = 0; i < count; i++) {
 		decisions[i] = (struct target_decision){0};
 		watch_balloon(&guests[i], &memories[i]);
 		held[i] = look_for_pain(&guests[i], &memories[i], host->now_ms);
+		outlook_look(&memories[i].outlook, guests[i].resident, host->now_ms);
+		misses_look(&memories[i].misses, guests[i].missed, host->now_ms);
 	}
+	outset.soon_short = will_be_short(host, guests, memories, count);
 	set_goals(host, guests, memories, count, decisions);
 	for (u32 i = 0; i < count; i++) {
-		decide_balloon(state, &guests[i], &memories[i], held[i], &decisions[i], &spare,
-			       host->now_ms);
+		decide_balloon(&outset, &guests[i], &memories[i], held[i], &decisions[i]);
 		decide_rest(state, host, &guests[i], &memories[i], &decisions[i]);
 	}
 	return state;

@@ -4,15 +4,18 @@
  * and what is done about it now. Pure functions: no clock, no I/O, no memory of their own; what has to be
  * remembered from one step to the next is in the structs the caller keeps.
  *
- * What a guest is entitled to is its goal (balloon/shares.h). Where it has more, memory is asked back in
- * small steps from its balloon, as long as that does not hurt it (balloon/stoploss.h); what the balloon
- * does not give is swapped out. docs/policy.md tells the whole story.
+ * What a guest is entitled to is its goal (balloon/shares.h, balloon/misses.h). Where it has more, memory is asked
+ * back in small steps from its balloon, as long as that does not hurt it (balloon/stoploss.h), and ahead of need
+ * when memory fills up quickly (balloon/outlook.h); what the balloon does not give is swapped out.
+ * docs/policy.md tells the whole story.
  */
 #ifndef BALLOON_TARGET_H
 #define BALLOON_TARGET_H
 
 #include "balloon/coldness.h"
 #include "balloon/host_state.h"
+#include "balloon/misses.h"
+#include "balloon/outlook.h"
 #include "balloon/stoploss.h"
 
 #define TARGET_STEP_MOST  20U  /* a step is at most this part of a guest: 5 % */
@@ -41,6 +44,8 @@ struct target_guest {
 	bool balloon;  /* there is a driver that answers */
 	u64 ballooned; /* what it has given up: the truth, not the wish */
 	u64 refaulted; /* total, pages */
+	u64 missed;    /* total: faults for which pages came back, those it did not ask for not counted */
+	u64 pinned;    /* resident, and more than may be stored of it: only a balloon can take that */
 	struct guest_signs signs;
 };
 
@@ -58,6 +63,7 @@ enum target_reason {
 	TARGET_STUCK,	   /* it has more, but its balloon does not follow */
 	TARGET_WANTED,	   /* it may have more, and the host has it */
 	TARGET_NONE_FREE,  /* it may have more, but the host has not got it yet */
+	TARGET_AHEAD,	   /* it will soon have more than its goal, and the host will need it */
 	TARGET_REASONS
 };
 
@@ -65,6 +71,8 @@ enum target_reason {
 struct target_memory {
 	struct stoploss stoploss;
 	struct coldness coldness;
+	struct outlook outlook;
+	struct misses misses;
 	u64 balloon;   /* what the balloon was last told; */
 	u64 ballooned; /* ... and where it was then */
 	u64 inflating_ms; /* since when it has been told to inflate, with pauses of a few seconds; 0: it has not */

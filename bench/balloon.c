@@ -23,7 +23,7 @@ struct balloon_bench {
 	struct manager *manager;
 };
 
-static void describe(struct balloon_bench *at, u32 guests, u64 bytes, bool huge, bool touched)
+static void describe(struct balloon_bench *at, u32 guests, u64 bytes, bool huge, const char *args)
 {
 	host_config_defaults(&at->host);
 	at->host.memory_bytes = guests * (bytes + GUEST_LEFT) + 256 * MiB;
@@ -39,8 +39,7 @@ static void describe(struct balloon_bench *at, u32 guests, u64 bytes, bool huge,
 		snprintf(guest->name, sizeof(guest->name), "bench-%u", i);
 		guest->memory_bytes = bytes + GUEST_LEFT;
 		snprintf(guest->workload, sizeof(guest->workload), "idle");
-		snprintf(guest->args, sizeof(guest->args), "fill=1%% report=no free=%s",
-			 touched ? "touched" : "untouched");
+		snprintf(guest->args, sizeof(guest->args), "fill=1%% report=no %s", args);
 	}
 }
 
@@ -149,19 +148,29 @@ static int move(struct balloon_bench *at, u64 bytes, const char *what, const cha
 	return 0;
 }
 
-static int measure(struct bench *bench, u64 bytes, bool huge, bool touched)
+/* What the memory is like that moves. */
+static const struct kind {
+	const char *name, *args;
+	bool huge;
+} kinds[] = {
+	{"4k.untouched", "free=untouched", false},
+	{"2m.untouched", "free=untouched", true},
+	{"4k.touched", "free=touched", false},
+	{"2m.touched", "free=touched", true},
+	{"4k.scattered", "free=touched scatter=yes", false},
+};
+
+static int measure(struct bench *bench, u64 bytes, const struct kind *kind)
 {
 	struct balloon_bench at = {.bench = bench};
-	char how[32];
 	int err;
 
-	snprintf(how, sizeof(how), "%s.%s", huge ? "2m" : "4k", touched ? "touched" : "untouched");
-	describe(&at, 1, bytes, huge, touched);
+	describe(&at, 1, bytes, kind->huge, kind->args);
 	err = start(&at);
 	if (!err)
-		err = move(&at, bytes, "inflate", how);
+		err = move(&at, bytes, "inflate", kind->name);
 	if (!err)
-		err = move(&at, 0, "deflate", how);
+		err = move(&at, 0, "deflate", kind->name);
 	stop(&at);
 	return err;
 }
@@ -173,7 +182,7 @@ static int hand_over(struct bench *bench, u64 bytes)
 	u64 began;
 	int err;
 
-	describe(&at, 2, bytes, true, true);
+	describe(&at, 2, bytes, true, "free=touched");
 	at.guests[1].balloon_target = bytes;
 	snprintf(at.guests[1].args, sizeof(at.guests[1].args), "fill=1%% report=no");
 	err = start(&at);
@@ -200,7 +209,7 @@ int balloon_round(struct bench *bench)
 	u64 bytes = bench->options.quick ? 256 * MiB : GiB;
 	int err = 0;
 
-	for (u32 i = 0; i < 4 && !err; i++)
-		err = measure(bench, bytes, i & 1, i & 2);
+	for (u32 i = 0; i < ARRAY_SIZE(kinds) && !err; i++)
+		err = measure(bench, bytes, &kinds[i]);
 	return err ? err : hand_over(bench, bytes);
 }

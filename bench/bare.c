@@ -8,7 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hv/faultfd.h"
+#include "attach/faultfd.h"
+#include "hv/ram.h"
 #include "mem/uffd.h"
 
 #define BARE_BYTES (64 * MiB)
@@ -55,7 +56,9 @@ static int bare_open(struct bare *bare)
 	if (err)
 		return err;
 	bare->uffd = faultfd_open(true);
-	err = bare->uffd < 0 ? bare->uffd : faultfd_register(bare->uffd, &bare->ram);
+	err = bare->uffd < 0 ? bare->uffd
+			     : faultfd_register(bare->uffd, (u64)(uintptr_t)bare->ram.base,
+						bare->ram.bytes);
 	return err ? err : -pthread_create(&bare->thread, NULL, bare_serve, bare);
 }
 

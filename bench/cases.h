@@ -19,5 +19,7 @@ int codec_round(struct bench *bench);
 int metadata_round(struct bench *bench);
 int dedup_round(struct bench *bench);
 int balloon_round(struct bench *bench);
+int ksm_round(struct bench *bench);
+int balance_round(struct bench *bench);
 
 #endif

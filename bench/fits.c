@@ -74,7 +74,7 @@ static int run_plain(struct bench *bench, const char *workload, const char *args
 		.ram_bytes = GUEST_BYTES, .vcpus = 1, .seed = 1, .accel = ATTACH_ACCEL_AUTO};
 	struct data_cache *cache;
 	struct attach_stats stats;
-	bool stop = false;
+	struct plain_orders orders = {.stop = false};
 	int fd, err = data_cache_create(DATA_BYTES, &cache);
 
 	if (err)
@@ -84,7 +84,7 @@ static int run_plain(struct bench *bench, const char *workload, const char *args
 	snprintf(guest.workload, sizeof(guest.workload), "%s", workload);
 	snprintf(guest.args, sizeof(guest.args), "%s", args);
 	if (!err)
-		err = plain_guest_run(&guest, fd, true, &stop, &stats);
+		err = plain_guest_run(&guest, fd, PLAIN_HUGE, &orders, &stats);
 	data_cache_destroy(cache);
 	if (err)
 		return bench_fail(bench, err, "the plain guest did not end well");

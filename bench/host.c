@@ -14,6 +14,7 @@ static void add_guest(struct manager *manager, u32 index, struct host_result *re
 
 	manager_guest_snapshot(manager, index, &guest);
 	result->guests++;
+	result->ops += guest.ops;
 	result->ok += guest.life == GUEST_LIFE_ENDED && guest.exit_code == ATTACH_EXIT_OK &&
 		      !guest.verify_failures;
 	hist_merge(&result->latency, &guest.latency);
@@ -21,7 +22,8 @@ static void add_guest(struct manager *manager, u32 index, struct host_result *re
 		hist_merge(&result->faults, &guest.fault_latency[i]);
 }
 
-int host_run(struct bench *bench, const struct host_config *config, struct host_result *result)
+int host_run_observed(struct bench *bench, const struct host_config *config,
+		      struct host_observer *observer, struct host_result *result)
 {
 	u64 deadline = config->run_seconds ? clock_now_ns() + config->run_seconds * NSEC_PER_SEC
 					   : UINT64_MAX;
@@ -34,6 +36,8 @@ int host_run(struct bench *bench, const struct host_config *config, struct host_
 		return bench_fail(bench, err, "no manager: %s", strerror(-err));
 	manager_start_guests(manager);
 	while (manager_serve(manager, SERVE_MS) > 0) {
+		if (observer)
+			observer->look(observer, manager);
 		if (told || clock_now_ns() < deadline)
 			continue;
 		manager_stop_guests(manager, true, "the time is over");
@@ -44,4 +48,9 @@ int host_run(struct bench *bench, const struct host_config *config, struct host_
 		add_guest(manager, i, result);
 	manager_destroy(manager);
 	return 0;
+}
+
+int host_run(struct bench *bench, const struct host_config *config, struct host_result *result)
+{
+	return host_run_observed(bench, config, NULL, result);
 }

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "bench/cases.h"
+#include "bench/kernel_ksm.h"
+#include "bench/meter.h"
 #include "bench/peer.h"
 #include "bench/print.h"
 #include "hv/vmm.h"
@@ -43,11 +45,16 @@ const struct bench_case bench_cases[] = {
 	{"dedup", "pages leave whose content is stored, and others", 0, 0, 60, dedup_round},
 	{"balloon", "memory in and out of a balloon, and from guest to guest", BENCH_NEED_KVM, 0,
 	 120, balloon_round},
+	{"ksm", "equal pages become one, against the kernel's KSM", 0, 0, 300, ksm_round},
+	{"balance",
+	 "memory goes to who works: four guests that take turns, with balloons and without", 0, 1,
+	 400, balance_round},
 	{"many", "64 guests of 64 MiB on 2 GiB", 0, 1, 180, many_round},
 };
 const u32 bench_case_count = ARRAY_SIZE(bench_cases);
 
 static volatile sig_atomic_t interrupted;
+static struct meter meter;
 
 static void take_signal(int number)
 {
@@ -71,15 +78,23 @@ static void reap_all(void)
 		;
 }
 
-/* Waits for a round's process, and kills it when its time is over or ours is. */
-static int await(struct bench *bench, pid_t pid, u32 patience_s)
+static u32 rounds_of(const struct bench *bench, const struct bench_case *which)
 {
-	u64 deadline = clock_now_ns() + patience_s * NSEC_PER_SEC;
+	u32 rounds = bench->options.rounds;
+
+	return which->most_rounds ? MIN(rounds, which->most_rounds) : rounds;
+}
+
+/* Waits for a round's process, and kills it when its time is over or ours is. */
+static int await(struct bench *bench, pid_t pid, const struct bench_case *which)
+{
+	u64 deadline = clock_now_ns() + which->patience_s * NSEC_PER_SEC;
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		bool late = clock_now_ns() >= deadline;
 
+		meter_show(&meter, which->name, bench->round, rounds_of(bench, which));
 		if (interrupted || late) {
 			kill(pid, SIGKILL);
 			reap_all();
@@ -108,7 +123,7 @@ static int run_round(struct bench *bench, const struct bench_case *which)
 		log_set_level(LOG_LEVEL_WARN);
 		_exit(-which->round(bench) & 0xff);
 	}
-	return await(bench, pid, which->patience_s);
+	return await(bench, pid, which);
 }
 
 static int check_needs(struct bench *bench, const struct bench_case *which, struct peer *peer)
@@ -128,18 +143,21 @@ static int check_needs(struct bench *bench, const struct bench_case *which, stru
 
 static bool run_case(struct bench *bench, const struct bench_case *which)
 {
-	u32 rounds = bench->options.rounds, first = bench->count;
+	u32 rounds = rounds_of(bench, which), first = bench->count;
 	struct peer peer = PEER_NONE;
 	int err;
 
-	if (which->most_rounds)
-		rounds = MIN(rounds, which->most_rounds);
 	fprintf(stderr, "%s: %s\n", which->name, which->summary);
 	err = check_needs(bench, which, &peer);
-	for (bench->round = 0; bench->round < rounds && !err; bench->round++)
+	for (bench->round = 0; bench->round < rounds && !err; bench->round++, meter.done++)
 		err = run_round(bench, which);
-	if (err)
+	meter_clear(&meter);
+	/* One that gave up is as far as it will get. */
+	meter.done += rounds - bench->round;
+	if (err) {
 		peer_sweep();
+		kernel_ksm_sweep();
+	}
 	peer_close(&peer);
 	print_metrics(bench, first);
 	if (err)
@@ -243,17 +261,26 @@ static int parse(int argc, char **argv, struct command *command)
 	return -EINVAL;
 }
 
+static bool chosen(const struct command *command, u32 number)
+{
+	return !command->chosen || command->chosen >> number & 1;
+}
+
 static int run_all(const struct command *command, struct bench *bench)
 {
 	struct machine machine;
+	u32 rounds = 0;
 	bool ok = true;
 	int err;
 
+	for (u32 i = 0; i < bench_case_count; i++)
+		rounds += chosen(command, i) ? rounds_of(bench, &bench_cases[i]) : 0;
+	meter_begin(&meter, stderr, rounds);
 	machine_describe(&machine);
 	print_machine(&machine);
 	print_header();
 	for (u32 i = 0; i < bench_case_count && !interrupted; i++)
-		if (!command->chosen || command->chosen >> i & 1)
+		if (chosen(command, i))
 			ok &= run_case(bench, &bench_cases[i]);
 	print_verdict(bench);
 	if (!command->json)

@@ -11,52 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/overcommit/textfile.h"
 #include "lib/log.h"
 #include "manager/cgroup.h"
 
 #define ZRAM	   "/sys/block/zram0/"
 #define ZRAM_DEV   "/dev/zram0"
 #define ZRAM_BYTES "2147483648"
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t done;
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	done = write(fd, text, strlen(text));
-	if (done != (ssize_t)strlen(text))
-		err = done < 0 ? -errno : -EIO;
-	close(fd);
-	return err;
-}
-
-static int read_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t done;
-
-	if (fd < 0)
-		return -errno;
-	done = read(fd, text, size - 1);
-	close(fd);
-	if (done < 0)
-		return -EIO;
-	text[done] = '\0';
-	return 0;
-}
-
-/* The name in brackets of "lzo [lz4] zstd". */
-static void chosen(const char *list, char *name, size_t size)
-{
-	const char *open = strchr(list, '['), *close = open ? strchr(open, ']') : NULL;
-
-	*name = '\0';
-	if (close)
-		snprintf(name, size, "%.*s", (int)(close - open - 1), open + 1);
-}
 
 static int make_swap(void)
 {
@@ -74,19 +35,19 @@ int peer_open(struct peer *peer, const char **why)
 
 	*peer = PEER_NONE;
 	*why = ZRAM_DEV;
-	err = read_text(ZRAM "initstate", text, sizeof(text));
+	err = textfile_read(ZRAM "initstate", text, sizeof(text));
 	if (!err && text[0] != '0')
 		err = -EBUSY;
 	if (!err)
-		err = read_text(ZRAM "comp_algorithm", text, sizeof(text));
+		err = textfile_read(ZRAM "comp_algorithm", text, sizeof(text));
 	if (err)
 		return err;
-	chosen(text, peer->algorithm, sizeof(peer->algorithm));
+	textfile_choice(text, peer->algorithm, sizeof(peer->algorithm));
 	peer->on = true;
 	*why = "zram with lz4";
-	err = write_text(ZRAM "comp_algorithm", "lz4");
+	err = textfile_write(ZRAM "comp_algorithm", "lz4");
 	if (!err)
-		err = write_text(ZRAM "disksize", ZRAM_BYTES);
+		err = textfile_write(ZRAM "disksize", ZRAM_BYTES);
 	if (!err) {
 		*why = "swap on " ZRAM_DEV;
 		err = make_swap();
@@ -114,9 +75,9 @@ void peer_close(struct peer *peer)
 		return;
 	if (swapoff(ZRAM_DEV) && errno != EINVAL)
 		log_error("%s: cannot be swapped off: %s", ZRAM_DEV, strerror(errno));
-	err = write_text(ZRAM "reset", "1");
+	err = textfile_write(ZRAM "reset", "1");
 	if (!err)
-		err = write_text(ZRAM "comp_algorithm", peer->algorithm);
+		err = textfile_write(ZRAM "comp_algorithm", peer->algorithm);
 	if (err)
 		log_error("%s: cannot be put back as it was: %s", ZRAM_DEV, strerror(-err));
 	peer->on = false;
@@ -126,7 +87,7 @@ int peer_usage(struct peer_usage *usage)
 {
 	unsigned long long stored, compressed, used;
 	char text[256];
-	int err = read_text(ZRAM "mm_stat", text, sizeof(text));
+	int err = textfile_read(ZRAM "mm_stat", text, sizeof(text));
 
 	if (err)
 		return err;
@@ -143,11 +104,11 @@ static int allow_swap(const struct cgroup *cgroup)
 	int err;
 
 	snprintf(path, sizeof(path), "%s/memory.swappiness", cgroup_path(cgroup));
-	err = write_text(path, "60");
+	err = textfile_write(path, "60");
 	if (err != -ENOENT)
 		return err;
 	snprintf(path, sizeof(path), "%s/memory.swap.max", cgroup_path(cgroup));
-	return write_text(path, "max");
+	return textfile_write(path, "max");
 }
 
 int peer_limit(u64 bytes, struct cgroup **cgroup)

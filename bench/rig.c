@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "attach/faultfd.h"
 #include "bench/rig.h"
 
 #include <errno.h>
@@ -8,9 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "hv/faultfd.h"
 #include "manager/handler.h"
 #include "manager/ramfile.h"
+#include "ksm/ksm.h"
 #include "mem/clock.h"
 #include "mem/evict.h"
 #include "mem/reclaim.h"
@@ -48,6 +49,21 @@ static int rig_zap(struct space_client *client, const struct space_range *ranges
 	return 0;
 }
 
+static int rig_remap(struct space_client *client, const struct space_remap *ranges, u32 count)
+{
+	struct rig *rig = container_of(client, struct rig, client);
+
+	for (u32 i = 0; i < count; i++) {
+		int err = ram_remap(&rig->ram, ranges[i].file_offset, ranges[i].length,
+				    ranges[i].frame_offset);
+
+		if (err)
+			return err;
+	}
+	space_remapped(rig->space);
+	return 0;
+}
+
 /* A page is lost: nothing measured from here on would be true. */
 static void rig_failed(struct space_client *client, const char *why)
 {
@@ -56,7 +72,8 @@ static void rig_failed(struct space_client *client, const char *why)
 	_exit(EIO);
 }
 
-static const struct space_client_ops client_ops = {.zap = rig_zap, .failed = rig_failed};
+static const struct space_client_ops client_ops = {
+	.zap = rig_zap, .remap = rig_remap, .failed = rig_failed};
 
 static int open_swap(struct rig *rig, const struct rig_options *options)
 {
@@ -107,7 +124,27 @@ static int map_ram(struct rig *rig, const struct rig_options *options, int *file
 	if (err)
 		return err;
 	rig->uffd = faultfd_open(true);
-	return rig->uffd < 0 ? rig->uffd : faultfd_register(rig->uffd, &rig->ram);
+	return rig->uffd < 0
+		       ? rig->uffd
+		       : faultfd_register(rig->uffd, (u64)(uintptr_t)rig->ram.base, rig->ram.bytes);
+}
+
+static int open_ksm(struct rig *rig, int file)
+{
+	struct ksm_options options = {
+		.memory = &rig->memory,
+		.run = KSM_RUN,
+		.smart_scan = true,
+		.use_zero_pages = true,
+		.max_page_sharing = 256,
+		.vma_budget = 60000,
+	};
+	int result = ksm_create(&options, &rig->ksm);
+	u64 bytes;
+
+	if (!result)
+		result = ksm_join(rig->ksm, 0, 0, rig->pages, &bytes);
+	return result < 0 ? result : ram_share(&rig->ram, file, result, bytes);
 }
 
 static int begin_space(struct rig *rig, int file)
@@ -119,6 +156,7 @@ static int begin_space(struct rig *rig, int file)
 		.uffd = dup(rig->uffd),
 		.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
 		.pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0),
+		.pid = rig->ksm ? getpid() : 0,
 		.bytes = rig->ram.bytes,
 		.mappings = 1,
 		.mapping = {{(u64)(uintptr_t)rig->ram.base, 0, rig->ram.bytes}},
@@ -142,6 +180,10 @@ int rig_start(struct bench *bench, const struct rig_options *options, struct rig
 	err = map_ram(rig, options, &file);
 	if (err)
 		return bench_fail(bench, err, "no guest memory: %s", strerror(-err));
+	if (options->shares)
+		err = open_ksm(rig, file);
+	if (err)
+		return bench_fail(bench, err, "nothing can be shared: %s", strerror(-err));
 	err = begin_space(rig, file);
 	if (!err && options->reclaim)
 		err = start_reclaim(rig);
@@ -158,6 +200,8 @@ void rig_stop(struct rig *rig)
 	if (rig->clock)
 		clock_destroy(rig->clock);
 	space_end(rig->space);
+	if (rig->ksm)
+		ksm_destroy(rig->ksm);
 	close(rig->uffd);
 	ram_unmap(&rig->ram);
 	swap_destroy(rig->swap);

@@ -13,6 +13,7 @@
 #include "mem/space.h"
 
 struct handler;
+struct ksm;
 struct swap;
 struct clock;
 struct reclaim;
@@ -25,14 +26,16 @@ struct rig_options {
 	u64 disk_bytes;	  /* its size; 0: 1 GiB */
 	bool straight;	  /* evicted pages go to the disk at once, past the pool */
 	bool huge_pages;
+	bool shares;  /* pages are shared by content: rig.ksm scans, when it is told to */
 	bool reclaim; /* background reclaim, as a manager has it */
 	u64 pool;     /* bytes of the pool; 0: as many as the guest has */
-	bool share;   /* share_before_swap, as a manager has it: content that repeats is no content */
+	bool share; /* share_before_swap, as a manager has it: content that repeats is no content */
 };
 
 struct rig {
 	struct memory memory;
 	struct swap *swap;
+	struct ksm *ksm; /* NULL: nothing is shared */
 	struct space_client client;
 	struct space *space;
 	struct handler *handler;

@@ -33,6 +33,8 @@ static const struct target targets[] = {
 	{"balloon.inflate.4k.touched", true, 2, "small pages into a balloon"},
 	{"balloon.inflate.4k.untouched", true, 2, "small pages into a balloon"},
 	{"balloon.deflate.4k.touched", true, 2, "small pages out of a balloon"},
+	{"balance.read.ratio", false, 0.1, "balloons spare nine of ten disk reads"},
+	{"balance.settle.with", false, 10, "who works holds its memory within ten seconds"},
 	{"many.ok", true, 1, "64 guests of 64 MiB on 2 GiB finish and verify"},
 };
 

@@ -72,10 +72,12 @@ struct attr {
 	u64 (*number)(const struct attr_view *view);
 	/* ATTR_TEXT: writes its lines; `state` is that of the row. */
 	void (*text)(const struct attr_view *view, u32 state, FILE *out);
-	u32 state; /* enum page_state, for rows that exist for each */
+	u32 state; /* enum page_state or balloon_stat, for rows that exist for each */
 	/* Applies a value that is within range. Returns 0 or -errno and a sentence. NULL: read-only. */
 	int (*write)(const struct attr_target *target, const struct attr *attr, u64 value,
 		     char *error, size_t size);
+	/* ATTR_TEXT that can be written: applies a text, or refuses it with a sentence. NULL: read-only. */
+	int (*take)(const struct attr_target *target, const char *text, char *error, size_t size);
 	enum manager_knob knob; /* for the common write */
 	u64 min, max, step;	/* of what is written: inclusive; a multiple of step, 0: any */
 	const char *help;
@@ -87,6 +89,11 @@ struct attr_table {
 };
 
 extern const struct attr_table attr_tables[ATTR_SCOPES];
+
+static inline bool attr_writable(const struct attr *attr)
+{
+	return attr->write || attr->take;
+}
 
 /* The number of an attribute that is not text, in its unit. */
 u64 attr_number(const struct attr *attr, enum attr_scope scope, const struct attr_view *view);
@@ -100,6 +107,9 @@ void attr_show(const struct attr *attr, enum attr_scope scope, const struct attr
  * in `error`. Numbers are decimal; bytes take K, M, G, T; percentages may end with %.
  */
 int attr_parse(const struct attr *attr, const char *text, u64 *value, char *error, size_t size);
+
+/* What a balloon's statistic of that tag is called, as the Linux driver has it: balloon/stats/NAME. */
+const char *attr_stat_name(u32 tag);
 
 /* "bytes", "ms", ...; "" for UNIT_NONE. */
 const char *attr_unit_name(enum attr_unit unit);

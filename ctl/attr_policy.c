@@ -13,6 +13,19 @@
 
 /* One change at a time: each is read, changed in one field, and set as a whole. Outermost. */
 static pthread_mutex_t tuning_lock = PTHREAD_MUTEX_INITIALIZER;
+_Atomic bool attr_policy_without_turns;
+
+static void take_turn(void)
+{
+	if (!attr_policy_without_turns)
+		pthread_mutex_lock(&tuning_lock);
+}
+
+static void end_turn(void)
+{
+	if (!attr_policy_without_turns)
+		pthread_mutex_unlock(&tuning_lock);
+}
 
 /* Little-endian: the value fits the field, for the row's range says so. */
 static void put_field(void *tuning, u32 offset, u32 width, u64 value)
@@ -26,13 +39,47 @@ int write_policy(const struct attr_target *target, const struct attr *attr, u64 
 	struct policy_tuning tuning;
 	int result;
 
-	pthread_mutex_lock(&tuning_lock);
+	take_turn();
 	manager_get_policy(target->manager, &tuning);
 	put_field(&tuning, attr->offset - (u32)offsetof(struct host_snapshot, policy.tuning),
 		  attr->width, value);
 	result = manager_set_policy(target->manager, &tuning, error, (u32)size);
-	pthread_mutex_unlock(&tuning_lock);
+	end_turn();
 	return result;
+}
+
+int take_state_pct(const struct attr_target *target, const char *text, char *error, size_t size)
+{
+	struct policy_tuning tuning;
+	int result = -EINVAL;
+
+	take_turn();
+	manager_get_policy(target->manager, &tuning);
+	if (host_state_parse(text, tuning.state_pct))
+		snprintf(error, size,
+			 "state_pct: `%.60s' should be five falling percentages, as 400 100 64 32 "
+			 "16",
+			 text);
+	else
+		result = manager_set_policy(target->manager, &tuning, error, (u32)size);
+	end_turn();
+	return result;
+}
+
+int write_ksm(const struct attr_target *target, const struct attr *attr, u64 value, char *error,
+	      size_t size)
+{
+	struct ksm_options options;
+
+	(void)error;
+	(void)size;
+	take_turn();
+	manager_get_ksm(target->manager, &options);
+	put_field(&options, attr->offset - (u32)offsetof(struct host_snapshot, ksm.options),
+		  attr->width, value);
+	manager_set_ksm(target->manager, &options);
+	end_turn();
+	return 0;
 }
 
 int write_promise(const struct attr_target *target, const struct attr *attr, u64 value, char *error,
@@ -41,7 +88,7 @@ int write_promise(const struct attr_target *target, const struct attr *attr, u64
 	struct guest_tuning tuning;
 	int result;
 
-	pthread_mutex_lock(&tuning_lock);
+	take_turn();
 	result = manager_get_guest(target->manager, target->index, &tuning);
 	if (result) {
 		snprintf(error, size, "there is no such guest");
@@ -52,7 +99,7 @@ int write_promise(const struct attr_target *target, const struct attr *attr, u64
 		result = manager_set_guest(target->manager, target->index, &tuning, error,
 					   (u32)size);
 	}
-	pthread_mutex_unlock(&tuning_lock);
+	end_turn();
 	return result;
 }
 
@@ -65,6 +112,12 @@ int write_balloon(const struct attr_target *target, const struct attr *attr, u64
 	if (result)
 		snprintf(error, size, "it has no balloon that answers: %s", strerror(-result));
 	return result;
+}
+
+void text_ksm_profit(const struct attr_view *view, u32 state, FILE *out)
+{
+	(void)state;
+	fprintf(out, "%lld\n", (long long)view->host->ksm.general_profit);
 }
 
 void text_host_state(const struct attr_view *view, u32 state, FILE *out)

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "balloon/abi.h"
 #include "ctl/attr.h"
 #include "ctl/attr_policy.h"
 #include "ctl/attr_text.h"
@@ -26,8 +27,14 @@
 #define GUEST(field)	   FIELD(struct guest_snapshot, field)
 #define POLICY(field)	   HOST(policy.tuning.field), .write = write_policy
 #define PROMISE(field)	   GUEST(policy.tuning.field), .write = write_promise
+#define KSM(field)	   HOST(ksm.options.field), .write = write_ksm
 #define KNOB(name)	   .write = write_knob, .knob = MANAGER_##name
 #define RANGE(low, high)   .min = (low), .max = (high)
+#define STAT(name, tag, text)                                                                      \
+	{                                                                                          \
+		"balloon/stats/" name, LINES(text_stat), .state = BALLOON_STAT_##tag,              \
+		.help = "its driver says: " text                                                   \
+	}
 
 static int write_knob(const struct attr_target *target, const struct attr *attr, u64 value,
 		      char *error, size_t size)
@@ -40,6 +47,13 @@ static int write_reclaim(const struct attr_target *target, const struct attr *at
 {
 	(void)attr;
 	return control_reclaim(target->control, target->index, value, error, size);
+}
+
+static int write_salting(const struct attr_target *target, const struct attr *attr, u64 value,
+			 char *error, size_t size)
+{
+	(void)attr;
+	return manager_set_salting(target->manager, (u32)value, error, size);
 }
 
 static u64 host_free(const struct attr_view *view)
@@ -74,6 +88,11 @@ static u64 guest_zero(const struct attr_view *view)
 	return guest_state_bytes(view, PAGE_ZERO) + guest_state_bytes(view, PAGE_SAME);
 }
 
+static u64 guest_shared(const struct attr_view *view)
+{
+	return guest_state_bytes(view, PAGE_SHARED);
+}
+
 static u64 guest_zip(const struct attr_view *view)
 {
 	return guest_state_bytes(view, PAGE_COMPRESSED);
@@ -92,6 +111,11 @@ static u64 guest_zip_saved(const struct attr_view *view)
 	double share = plain > 0 ? MIN((double)host->pool_bytes / plain, 1.0) : 0;
 
 	return (u64)((double)guest_zip(view) * (1 - share));
+}
+
+static u64 guest_deflates(const struct attr_view *view)
+{
+	return view->guest->balloon.features >> BALLOON_F_DEFLATE_ON_OOM & 1;
 }
 
 static u64 guest_stall_us(const struct attr_view *view)
@@ -153,8 +177,8 @@ static const struct attr host_attrs[] = {
 	  .help = "time between two looks at what could be tidied while there is no pressure" },
 	{ "state", LINES(text_host_state),
 	  .help = "how short of memory the host is: high (plenty), clear, soft, hard, low" },
-	{ "state_pct", LINES(text_state_pct),
-	  .help = "where those begin, in per cent of min_free" },
+	{ "state_pct", LINES(text_state_pct), .take = take_state_pct,
+	  .help = "where those begin, in per cent of min_free. Write five falling percentages" },
 	{ "min_free", SETTING(BYTES), POLICY(min_free), RANGE(0, 64 * TiB),
 	  .help = "free memory that the states are measured by; 0: a bit less than a tenth of the budget" },
 	{ "policy/active", SETTING(NONE), POLICY(active), RANGE(0, 1),
@@ -171,6 +195,10 @@ static const struct attr host_attrs[] = {
 	  .help = "the last decisions, each with its inputs and its reason, those to do nothing too" },
 	{ "wss/cold_age_s", SETTING(SECONDS), POLICY(cold_age_s), RANGE(1, 86400),
 	  .help = "memory used within that time is never cold" },
+	{ "wss/sample_pct", SETTING(PERCENT), POLICY(sample_pct), RANGE(0, 100),
+	  .help = "so many places of a guest are sampled, in per cent of its 2 MiB regions: but 32 at least and 256 at most; from the next look on" },
+	{ "wss/reclaim_cold", SETTING(NONE), POLICY(reclaim_cold), RANGE(0, 1),
+	  .help = "1: memory that is cold is taken while the host has enough, too" },
 	{ "wss/promotion_rate_target", SETTING(NONE), POLICY(promotion_rate_target), RANGE(1, 100000),
 	  .help = "so many thousandths of a per cent of its working set a minute may come back to a guest" },
 	{ "pressure", LINES(text_host_pressure),
@@ -182,13 +210,13 @@ static const struct attr host_attrs[] = {
 	{ "last_error", LINES(text_last_error),
 	  .help = "why the last write outside vm/ was refused; empty when it was taken" },
 	{ "watermarks/min", GAUGE(BYTES), HOST(watermark_min),
-	  .help = "free memory that only reclaim may use" },
+	  .help = "free memory that only reclaim may use, half of it sharing too" },
 	{ "watermarks/low", GAUGE(BYTES), HOST(watermark_low),
 	  .help = "free memory below which background reclaim starts" },
 	{ "watermarks/high", GAUGE(BYTES), HOST(watermark_high),
 	  .help = "free memory at which it stops" },
-	{ "swap/enabled", GAUGE(NONE), HOST(swap_enabled),
-	  .help = "1: there is a pool or a swap file" },
+	{ "swap/enabled", SETTING(NONE), HOST(pool_accepts), KNOB(POOL_ACCEPTS), RANGE(0, 1),
+	  .help = "0: evicted pages go to the swap file at once, none into the pool; what is there stays" },
 	{ "swap/compressor", LINES(text_compressor),
 	  .help = "how pages are compressed" },
 	{ "swap/acceleration", SETTING(NONE), HOST(acceleration), KNOB(ACCELERATION), RANGE(1, 100),
@@ -196,9 +224,20 @@ static const struct attr host_attrs[] = {
 	{ "swap/max_pool_percent", SETTING(PERCENT), HOST(pool_percent), KNOB(POOL_PERCENT),
 	  RANGE(1, 80),
 	  .help = "largest share of the budget the pool may take; a full one is emptied by write-back" },
+	{ "swap/accept_threshold_percent", SETTING(PERCENT), HOST(accept_percent),
+	  KNOB(ACCEPT_PERCENT), RANGE(1, 100),
+	  .help = "once full, the pool takes no new pages until write-back has brought it to that part of max_pool_percent; they go to the swap file; 100: it takes them as room is made" },
 	{ "swap/max_blob_bytes", SETTING(BYTES), HOST(max_blob_bytes), KNOB(MAX_BLOB_BYTES),
 	  RANGE(256, 3072),
 	  .help = "a page that compresses to more is stored raw, on disk" },
+	{ "swap/share_before_swap", SETTING(NONE), HOST(share_before_swap), KNOB(SHARE_STORED),
+	  RANGE(0, 1),
+	  .help = "1: one stored blob for pages of the same content; for pages stored from now on" },
+	{ "swap/io_depth", SETTING(NONE), HOST(io_depth), KNOB(IO_DEPTH), RANGE(1, 64),
+	  .help = "reads of the swap file under way at once, at most; 0: there is no swap file" },
+	{ "swap/readahead", SETTING(PAGES), HOST(readahead_pages), KNOB(READAHEAD),
+	  RANGE(1, REGION_PAGES),
+	  .help = "pages that one fault brings back, at most" },
 	{ "swap/pool_total_size", GAUGE(BYTES), HOST(pool_bytes),
 	  .help = "memory that the pool holds" },
 	{ "swap/pool_limit", GAUGE(BYTES), HOST(pool_limit_bytes),
@@ -231,14 +270,82 @@ static const struct attr host_attrs[] = {
 	  .help = "written to the swap file" },
 	{ "swap/read_bytes", COUNTER(BYTES), HOST(read_bytes),
 	  .help = "read from the swap file" },
+	{ "swap/written_back_pages", COUNTER(PAGES), HOST(written_back_pages),
+	  .help = "pages that went from the pool to the swap file; of a blob that several share, one" },
 	{ "swap/io_errors", COUNTER(NONE), HOST(io_errors),
 	  .help = "of the swap file" },
 	{ "swap/reject_compress_poor", COUNTER(PAGES), HOST(reject_compress_poor),
 	  .help = "pages the pool turned away: they hardly shrink" },
+	{ "swap/reject_threshold", COUNTER(PAGES), HOST(reject_recovering),
+	  .help = "pages that went to the swap file because the pool was full, and not below accept_threshold_percent yet" },
 	{ "swap/pool_limit_hit", COUNTER(NONE), HOST(pool_limit_hit),
 	  .help = "times the pool had no room" },
 	{ "swap/swap_full", COUNTER(NONE), HOST(swap_full),
 	  .help = "times the swap file had no room" },
+	{ "ksm/run", SETTING(NONE), KSM(run), RANGE(0, 2),
+	  .help = "1: share equal pages; 0: look for no more; 2: give each page its own memory again" },
+	{ "ksm/pages_to_scan", SETTING(PAGES), KSM(pages_to_scan), RANGE(1, 100000000),
+	  .help = "pages to look at between two pauses; set by the advisor when there is one" },
+	{ "ksm/sleep_millisecs", SETTING(MS), KSM(sleep_millisecs), RANGE(0, 3600000),
+	  .help = "length of a pause" },
+	{ "ksm/smart_scan", SETTING(NONE), KSM(smart_scan), RANGE(0, 1),
+	  .help = "1: look less and less often at pages that keep changing" },
+	{ "ksm/use_zero_pages", SETTING(NONE), KSM(use_zero_pages), RANGE(0, 1),
+	  .help = "1: drop pages that repeat one word" },
+	{ "ksm/max_page_sharing", SETTING(NONE), KSM(max_page_sharing), RANGE(2, 1000000),
+	  .help = "most references to one copy" },
+	{ "ksm/advisor_mode", SETTING(NONE), KSM(advisor_mode), RANGE(0, 1),
+	  .help = "1: set pages_to_scan so that a full scan takes advisor_target_scan_time" },
+	{ "ksm/advisor_max_cpu", SETTING(PERCENT), KSM(advisor_max_cpu), RANGE(1, 100),
+	  .help = "most of one processor that the advisor lets the scan take" },
+	{ "ksm/advisor_target_scan_time", SETTING(SECONDS), KSM(advisor_target_scan_time),
+	  RANGE(1, 100000),
+	  .help = "what a full scan should take" },
+	{ "ksm/vma_budget", SETTING(NONE), KSM(vma_budget), RANGE(0, 1000000),
+	  .help = "mappings that sharing may add to a guest's VMM; below sysctl vm.max_map_count" },
+	{ "ksm/salting", SETTING(NONE), HOST(salting), .write = write_salting,
+	  RANGE(SALTING_NONE, SALTING_ALL),
+	  .help = "who may share: 0 all; 1 guests of one salt, and those without; 2 guests of one salt only; not while ksm shares: write 2 to ksm/run first" },
+	{ "ksm/pages_shared", GAUGE(PAGES), HOST(ksm.pages_shared),
+	  .help = "copies that are shared" },
+	{ "ksm/pages_sharing", GAUGE(PAGES), HOST(ksm.pages_sharing),
+	  .help = "pages that take no memory because of them" },
+	{ "ksm/pages_unshared", GAUGE(PAGES), HOST(ksm.pages_unshared),
+	  .help = "pages that were like no other in the last full scan" },
+	{ "ksm/pages_volatile", GAUGE(PAGES), HOST(ksm.pages_volatile),
+	  .help = "pages that had changed since the scan before" },
+	{ "ksm/pages_scanned", COUNTER(PAGES), HOST(ksm.pages_scanned),
+	  .help = "pages read and hashed" },
+	{ "ksm/pages_skipped", COUNTER(PAGES), HOST(ksm.pages_skipped),
+	  .help = "pages not read: not written since, or backed off from" },
+	{ "ksm/full_scans", COUNTER(NONE), HOST(ksm.full_scans),
+	  .help = "times all memory was looked at" },
+	{ "ksm/zero_pages", COUNTER(PAGES), HOST(ksm.zero_pages),
+	  .help = "pages dropped because they repeat one word" },
+	{ "ksm/cow_breaks", COUNTER(PAGES), HOST(ksm.cow_breaks),
+	  .help = "writes to shared pages" },
+	{ "ksm/break_waits", COUNTER(NONE), HOST(ksm.break_waits),
+	  .help = "times a guest was held up before such a write, because it made too many" },
+	{ "ksm/break_wait_us", COUNTER(US), HOST(ksm.break_wait_us),
+	  .help = "time that guests were held up so" },
+	{ "ksm/break_rate", GAUGE(PAGES), HOST(ksm.break_rate),
+	  .help = "writes to shared pages a second, lately" },
+	{ "ksm/break_reserve", GAUGE(BYTES), HOST(ksm.break_reserve),
+	  .help = "part of the budget that is kept for such writes, sized from their rate" },
+	{ "ksm/hash_collisions", COUNTER(NONE), HOST(ksm.hash_collisions),
+	  .help = "pages of equal hash that were not equal" },
+	{ "ksm/brought_home", COUNTER(PAGES), HOST(ksm.brought_home),
+	  .help = "pages that were written, and came back to their RAM files" },
+	{ "ksm/frames_stored", GAUGE(PAGES), HOST(ksm.frames_stored),
+	  .help = "of pages_shared, copies that were cold, and are in the pool or the swap file" },
+	{ "ksm/frames_left", COUNTER(PAGES), HOST(ksm.frames_left),
+	  .help = "copies that left memory, because it was wanted elsewhere" },
+	{ "ksm/frames_came", COUNTER(PAGES), HOST(ksm.frames_came),
+	  .help = "copies that came back, because a guest touched them" },
+	{ "ksm/vmas", GAUGE(NONE), HOST(ksm.vmas),
+	  .help = "mappings that sharing has added to all VMMs" },
+	{ "ksm/general_profit", LINES(text_ksm_profit),
+	  .help = "bytes saved, less what frames, indexes and mappings take; may be negative" },
 };
 
 static const struct attr guest_attrs[] = {
@@ -270,8 +377,16 @@ static const struct attr guest_attrs[] = {
 	  .help = "memory it should not go beyond: its balloon holds the rest; 0: all of it" },
 	{ "config/limit", SETTING(BYTES), PROMISE(limit), RANGE(0, 16 * TiB), .step = PAGE_SIZE,
 	  .help = "host memory it never gets beyond, whatever is free; 0: none" },
+	{ "config/swap_max", SETTING(BYTES), PROMISE(swap_max), RANGE(0, 16 * TiB), .step = PAGE_SIZE,
+	  .help = "as much of it may be in the pool and the swap file, counted plain; 0: any" },
 	{ "config/shares", SETTING(NONE), PROMISE(shares), RANGE(0, 1000000),
 	  .help = "its part when memory is short; 0: ten for each MiB of its memory" },
+	{ "config/salt", LINES(text_guest_salt), .take = take_salt,
+	  .help = "guests of one salt may share; empty: none. Not while ksm shares memory of it: write 2 to ksm/run first" },
+	{ "config/tps", GAUGE(NONE), GUEST(shares),
+	  .help = "1: its VMM has what sharing pages needs" },
+	{ "config/balloon", GAUGE(NONE), GUEST(has_balloon),
+	  .help = "1: it has a balloon" },
 	{ "config/vcpus", GAUGE(NONE), GUEST(vcpus),
 	  .help = "its virtual CPUs" },
 	{ "config/workload", LINES(text_guest_workload),
@@ -286,12 +401,26 @@ static const struct attr guest_attrs[] = {
 	  .help = "of that, regions left to the kernel whole, mapped by 2 MiB pages where it can" },
 	{ "mem/zero", GAUGE(BYTES), .number = guest_zero,
 	  .help = "zero, untouched or same-filled: takes nothing" },
+	{ "mem/shrd", GAUGE(BYTES), .number = guest_shared,
+	  .help = "in frames that it shares" },
+	{ "mem/shrdsvd", GAUGE(BYTES), GUEST(saved_bytes),
+	  .help = "what that saves: all it would take, less its part of the frames" },
+	{ "mem/cow_breaks", COUNTER(PAGES), GUEST(cow_breaks),
+	  .help = "its writes to shared pages" },
 	{ "mem/zip", GAUGE(BYTES), .number = guest_zip,
 	  .help = "in the compressed pool, counted plain" },
 	{ "mem/zipsaved", GAUGE(BYTES), .number = guest_zip_saved,
 	  .help = "what compressing that saves, at the pool's ratio" },
 	{ "mem/swcur", GAUGE(BYTES), .number = guest_swapped,
 	  .help = "in the swap file, counted plain" },
+	{ "mem/swr_s", GAUGE(BYTES_PER_S), GUEST(flow_bytes_per_s[PAGE_FLOW_SWAP_IN]),
+	  .help = "coming back from the swap file, over the last second or two" },
+	{ "mem/sww_s", GAUGE(BYTES_PER_S), GUEST(flow_bytes_per_s[PAGE_FLOW_SWAP_OUT]),
+	  .help = "going to the swap file, from memory or from the pool, counted plain" },
+	{ "mem/zip_s", GAUGE(BYTES_PER_S), GUEST(flow_bytes_per_s[PAGE_FLOW_ZIP]),
+	  .help = "going into the compressed pool, counted plain" },
+	{ "mem/unzip_s", GAUGE(BYTES_PER_S), GUEST(flow_bytes_per_s[PAGE_FLOW_UNZIP]),
+	  .help = "coming back from the compressed pool" },
 	{ "mem/overhd", GAUGE(BYTES), GUEST(metadata_bytes),
 	  .help = "its page descriptors and regions" },
 	{ "mem/evicted_pages", COUNTER(PAGES), GUEST(evicted_pages),
@@ -306,11 +435,43 @@ static const struct attr guest_attrs[] = {
 	  .help = "what its balloon holds, as the driver says" },
 	{ "mem/goal", GAUGE(BYTES), GUEST(policy.goal),
 	  .help = "host memory the policy means it to have" },
+	{ "wss/cold", GAUGE(BYTES), GUEST(policy.cold),
+	  .help = "memory it has not touched for cold_age_ms, estimated from samples" },
+	{ "wss/cold_age_ms", GAUGE(MS), GUEST(policy.cold_age_ms),
+	  .help = "how old memory must be to be cold: follows from what comes back" },
+	{ "wss/cold_evicted_pages", COUNTER(PAGES), GUEST(cold_pages),
+	  .help = "pages evicted ahead of need, because they were cold" },
 	{ "balloon/target", SETTING(BYTES), GUEST(balloon.target), .write = write_balloon,
 	  RANGE(0, 16 * TiB), .step = PAGE_SIZE,
 	  .help = "what its balloon should hold; written by hand, the policy leaves it alone until 0 is written" },
 	{ "balloon/actual", GAUGE(BYTES), GUEST(balloon.actual),
 	  .help = "what it holds: the target is a wish" },
+	{ "balloon/deflate_on_oom", GAUGE(NONE), .number = guest_deflates,
+	  .help = "1: its driver takes memory back before the guest kills for want of it" },
+	{ "balloon/stats_age_ms", LINES(text_stats_age),
+	  .help = "milliseconds since the driver last gave its statistics; empty: it never did" },
+	STAT("swap_in", SWAP_IN, "bytes swapped in, by the guest itself"),
+	STAT("swap_out", SWAP_OUT, "bytes swapped out, by the guest itself"),
+	STAT("major_faults", MAJOR_FAULTS, "its faults that had to read from a disk"),
+	STAT("minor_faults", MINOR_FAULTS, "its other faults"),
+	STAT("free_memory", FREE, "bytes it uses for nothing"),
+	STAT("total_memory", TOTAL, "bytes it has"),
+	STAT("available_memory", AVAILABLE, "bytes its programs could get without swapping"),
+	STAT("disk_caches", CACHES, "bytes of its page cache"),
+	STAT("hugetlb_allocations", HUGETLB_ALLOCATED, "huge pages it allocated"),
+	STAT("hugetlb_failures", HUGETLB_FAILED, "huge pages it could not allocate"),
+	STAT("oom_kills", OOM_KILLS, "processes it killed for want of memory"),
+	STAT("alloc_stalls", ALLOC_STALLS, "allocations that had to wait"),
+	STAT("async_scans", ASYNC_SCANNED, "pages its background reclaim looked at"),
+	STAT("direct_scans", DIRECT_SCANNED, "pages that allocations looked at"),
+	STAT("async_reclaims", ASYNC_RECLAIMED, "pages its background reclaim freed"),
+	STAT("direct_reclaims", DIRECT_RECLAIMED, "pages that allocations freed"),
+	{ "wss/age_hist", LINES(text_ages),
+	  .help = "bytes of its memory in the host that were not seen in use for so long, from samples" },
+	{ "wss/sampled", GAUGE(BYTES), GUEST(policy.sampled),
+	  .help = "its memory in the places that are sampled now; 0: its VMM does not permit it" },
+	{ "wss/promotion_rate", GAUGE(NONE), GUEST(policy.promotion),
+	  .help = "thousandths of a per cent of its working set that came back in the last whole minute" },
 	{ "last_decision", LINES(text_guest_decision),
 	  .help = "what the policy last decided about it, and why" },
 	{ "fault/missing", COUNTER(NONE), GUEST(faults_missing),
@@ -329,6 +490,8 @@ static const struct attr guest_attrs[] = {
 	  .help = "... on pages that were there" },
 	{ "fault/latency_hist/same_filled", LINES(text_latency), .state = PAGE_SAME,
 	  .help = "... on pages that repeat one word" },
+	{ "fault/latency_hist/shared", LINES(text_latency), .state = PAGE_SHARED,
+	  .help = "... on shared pages, to write to them" },
 	{ "fault/latency_hist/compressed", LINES(text_latency), .state = PAGE_COMPRESSED,
 	  .help = "... on pages in the pool" },
 	{ "fault/latency_hist/disk", LINES(text_latency), .state = PAGE_DISK,
@@ -347,6 +510,12 @@ static const struct attr node_attrs[] = {
 	  .help = "memory of the node" },
 	{ "free", GAUGE(BYTES), .number = node_free,
 	  .help = "memory of the node that the kernel has free" },
+	{ "shared", GAUGE(BYTES), .number = node_shared,
+	  .help = "frames in memory that guests share there; those of guests of node `any' are on node 0" },
+	{ "pool", GAUGE(BYTES), .number = node_pool,
+	  .help = "the pool's memory there; what it holds of guests of node `any' is on node 0" },
+	{ "resident", GAUGE(BYTES), .number = node_resident,
+	  .help = "pages in RAM of guests placed there; those of node `any' count only where there is one node" },
 };
 /* clang-format on */
 

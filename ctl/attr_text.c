@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/attr_text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <numa.h>
 #include <string.h>
@@ -107,6 +108,59 @@ void text_guest_node(const struct attr_view *view, u32 state, FILE *out)
 		fprintf(out, "%d\n", view->guest->node);
 }
 
+void text_guest_salt(const struct attr_view *view, u32 state, FILE *out)
+{
+	(void)state;
+	put_words(view->guest->salt, out);
+}
+
+int take_salt(const struct attr_target *target, const char *text, char *error, size_t size)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)text[i] < ' ' || (unsigned char)text[i] > '~')
+			length = ATTACH_NAME_MAX;
+	if (length < ATTACH_NAME_MAX)
+		return manager_set_salt(target->manager, target->index, text, error, size);
+	snprintf(error, size, "a salt has at most %d characters, all of them printable",
+		 ATTACH_NAME_MAX - 1);
+	return -EINVAL;
+}
+
+void text_stats_age(const struct attr_view *view, u32 state, FILE *out)
+{
+	(void)state;
+	if (view->guest->balloon.stats_age_ms != UINT64_MAX && view->guest->balloon.valid)
+		fprintf(out, "%" PRIu64 "\n", view->guest->balloon.stats_age_ms);
+}
+
+void text_stat(const struct attr_view *view, u32 state, FILE *out)
+{
+	if (view->guest->balloon.valid >> state & 1)
+		fprintf(out, "%" PRIu64 "\n", view->guest->balloon.values[state]);
+}
+
+const char *attr_stat_name(u32 tag)
+{
+	static const char folder[] = "balloon/stats/";
+	const struct attr_table *table = &attr_tables[ATTR_GUEST];
+
+	for (u32 i = 0; i < table->count; i++)
+		if (table->attrs[i].text == text_stat && table->attrs[i].state == tag)
+			return table->attrs[i].path + strlen(folder);
+	return "unknown";
+}
+
+void text_ages(const struct attr_view *view, u32 state, FILE *out)
+{
+	(void)state;
+	for (u32 i = 0; i + 1 < SAMPLER_AGES; i++)
+		fprintf(out, "below_s %lu %" PRIu64 "\n", 1UL << i,
+			view->guest->policy.age_bytes[i]);
+	fprintf(out, "more %" PRIu64 "\n", view->guest->policy.age_bytes[SAMPLER_AGES - 1]);
+}
+
 void latency_steps(const struct hist *hist, u64 steps[LATENCY_STEPS])
 {
 	u64 below = 0;
@@ -157,4 +211,27 @@ u64 node_free(const struct attr_view *view)
 
 	size = numa_available() < 0 ? 0 : numa_node_size64((int)view->node, &left);
 	return size > 0 ? (u64)MAX(left, 0LL) : 0;
+}
+
+static struct node_snapshot node_now(const struct attr_view *view)
+{
+	struct node_snapshot node;
+
+	manager_node_snapshot(control_manager(view->control), view->node, &node);
+	return node;
+}
+
+u64 node_shared(const struct attr_view *view)
+{
+	return node_now(view).shared;
+}
+
+u64 node_pool(const struct attr_view *view)
+{
+	return node_now(view).pool;
+}
+
+u64 node_resident(const struct attr_view *view)
+{
+	return node_now(view).resident;
 }

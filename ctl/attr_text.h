@@ -14,8 +14,15 @@ void text_guest_exit(const struct attr_view *view, u32 state, FILE *out);
 void text_guest_accel(const struct attr_view *view, u32 state, FILE *out);
 void text_guest_phase(const struct attr_view *view, u32 state, FILE *out);
 void text_guest_workload(const struct attr_view *view, u32 state, FILE *out);
+void text_guest_salt(const struct attr_view *view, u32 state, FILE *out);
+void text_stats_age(const struct attr_view *view, u32 state, FILE *out);
+void text_stat(const struct attr_view *view, u32 state, FILE *out);
+void text_ages(const struct attr_view *view, u32 state, FILE *out);
 void text_guest_node(const struct attr_view *view, u32 state, FILE *out);
 void text_guest_pressure(const struct attr_view *view, u32 state, FILE *out);
+
+/* Writes config/salt. */
+int take_salt(const struct attr_target *target, const char *text, char *error, size_t size);
 
 /* A histogram of faults on pages in `state`: count, sum and percentiles, then a line for each power of
  * two that has any. */
@@ -24,6 +31,11 @@ void text_latency(const struct attr_view *view, u32 state, FILE *out);
 /* As the kernel counts the NUMA node, in bytes. */
 u64 node_size(const struct attr_view *view);
 u64 node_free(const struct attr_view *view);
+
+/* As the manager does: struct node_snapshot. */
+u64 node_shared(const struct attr_view *view);
+u64 node_pool(const struct attr_view *view);
+u64 node_resident(const struct attr_view *view);
 
 /* For each power of two of nanoseconds: how many records lie below it, cumulative. */
 #define LATENCY_STEPS 28

@@ -9,8 +9,11 @@
 #include "ctl/doctor.h"
 #include "ctl/parse.h"
 #include "ctl/remote.h"
+#include "ctl/replay.h"
 #include "ctl/run.h"
+#include "ctl/service.h"
 #include "ctl/top.h"
+#include "ctl/wrap.h"
 #include "hv/vmm.h"
 
 #define BALLAST_VERSION "0.1.0"
@@ -61,16 +64,28 @@ static const struct cli_command help_command = {
 };
 
 static const struct cli_command *const commands[] = {
-	&run_command,	&doctor_command, &version_command, &help_command, &vmm_command,
-	&get_command,	&set_command,	 &ls_command,	   &tree_command, &watch_command,
-	&start_command, &stop_command,	 &top_command,
+	&run_command,  &doctor_command, &version_command, &help_command,
+	&vmm_command,  &get_command,	&set_command,	  &ls_command,
+	&tree_command, &watch_command,	&start_command,	  &stop_command,
+	&top_command,  &replay_command, &manager_command, &wrap_command,
 };
+
+/* Those of whoever calls cli_main(). */
+static const struct cli_command *const *others;
+static u32 other_count;
+
+#define COMMANDS (ARRAY_SIZE(commands) + other_count)
+
+static const struct cli_command *command_at(u32 i)
+{
+	return i < ARRAY_SIZE(commands) ? commands[i] : others[i - ARRAY_SIZE(commands)];
+}
 
 static const struct cli_command *find_command(const char *name)
 {
-	for (u32 i = 0; i < ARRAY_SIZE(commands); i++)
-		if (strcmp(commands[i]->name, name) == 0)
-			return commands[i];
+	for (u32 i = 0; i < COMMANDS; i++)
+		if (strcmp(command_at(i)->name, name) == 0)
+			return command_at(i);
 	return NULL;
 }
 
@@ -82,13 +97,13 @@ static bool asks_for_help(const char *argument)
 static void print_overview(FILE *out)
 {
 	fprintf(out, "ballast - run KVM guests beyond physical RAM\n\nUsage:\n");
-	for (u32 i = 0; i < ARRAY_SIZE(commands); i++)
-		if (commands[i]->summary)
-			fprintf(out, "  ballast %s\n", commands[i]->synopsis);
+	for (u32 i = 0; i < COMMANDS; i++)
+		if (command_at(i)->summary)
+			fprintf(out, "  ballast %s\n", command_at(i)->synopsis);
 	fprintf(out, "\nCommands:\n");
-	for (u32 i = 0; i < ARRAY_SIZE(commands); i++)
-		if (commands[i]->summary)
-			fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+	for (u32 i = 0; i < COMMANDS; i++)
+		if (command_at(i)->summary)
+			fprintf(out, "  %-9s %s\n", command_at(i)->name, command_at(i)->summary);
 	fprintf(out, "\n`ballast COMMAND --help` explains a command. To begin with:\n"
 		     "  ballast doctor\n"
 		     "  ballast run examples/overcommit.ini\n");
@@ -172,9 +187,12 @@ enum cli_status cli_misused(const char *command, const char *format, ...)
 	return CLI_USAGE;
 }
 
-enum cli_status cli_main(int argc, char **argv)
+enum cli_status cli_main(int argc, char **argv, const struct cli_command *const *more, u32 count)
 {
 	const struct cli_command *command;
+
+	others = more;
+	other_count = count;
 
 	if (argc < 2) {
 		print_overview(stderr);

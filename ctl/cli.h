@@ -22,8 +22,9 @@ struct cli_command {
 	enum cli_status (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-/* Runs the subcommand that argv[1] names. */
-enum cli_status cli_main(int argc, char **argv);
+/* Runs the subcommand that argv[1] names: one of ours, or of `more`, a table of `count` that lives as
+ * long. */
+enum cli_status cli_main(int argc, char **argv, const struct cli_command *const *more, u32 count);
 
 /* "ballast: <command>: <message>", and where to find help. Returns CLI_USAGE. */
 enum cli_status cli_misused(const char *command, const char *format, ...)

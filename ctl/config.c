@@ -11,11 +11,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ctl/config_key.h"
+#include "ctl/parse.h"
 #include "guest-driver/args.h"
 
 #define LINE_MAX_BYTES	 1024
@@ -39,6 +41,7 @@ struct reader {
 	u64 seen; /* a bit per key of the table */
 	bool host_seen, ksm_seen, policy_seen;
 	bool guests_only; /* the host runs already */
+	bool is_default;  /* this section is [guest-default] */
 	struct guest_section guest;
 };
 
@@ -167,6 +170,31 @@ static int check_workload(struct reader *reader)
 	return 0;
 }
 
+static int find_user(const char *name, u32 *uid)
+{
+	const struct passwd *entry = getpwnam(name);
+	u64 number;
+
+	if (!entry && (parse_number(name, &number) || number > INT32_MAX))
+		return -ENOENT;
+	*uid = entry ? entry->pw_uid : (u32)number;
+	return 0;
+}
+
+static int set_default(struct reader *reader)
+{
+	struct host_config *config = reader->config;
+
+	if (key_seen(reader, "count"))
+		return fail(reader, reader->section_line,
+			    "[guest-default] is for any number of guests: it has no `count'");
+	config->guest_default = malloc(sizeof(*config->guest_default));
+	if (!config->guest_default)
+		return fail(reader, reader->section_line, "out of memory");
+	*config->guest_default = reader->guest.guest;
+	return 0;
+}
+
 static int end_guest(struct reader *reader)
 {
 	struct guest_config *guest = &reader->guest.guest;
@@ -176,9 +204,12 @@ static int end_guest(struct reader *reader)
 		return fail(reader, reader->section_line, "guest %s: %s", guest->name, why);
 	if (guest->kernel[0] ? check_kernel(reader) : check_workload(reader))
 		return -EINVAL;
+	if (guest->user[0] && find_user(guest->user, &guest->uid))
+		return fail(reader, reader->section_line, "guest %s: there is no user `%s'",
+			    guest->name, guest->user);
 	if (!key_seen(reader, "seed"))
 		guest->seed = seed_from_name(guest->name);
-	return add_guests(reader);
+	return reader->is_default ? set_default(reader) : add_guests(reader);
 }
 
 static int end_section(struct reader *reader)
@@ -225,19 +256,28 @@ static int begin_policy(struct reader *reader)
 
 static int begin_guest(struct reader *reader, const char *name)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789_.-";
-	size_t length = strlen(name);
-
-	if (!length || length >= ATTACH_NAME_MAX || strspn(name, allowed) != length)
-		return fail(reader, reader->line,
-			    "[guest %s]: a name is 1 to %d letters, digits, `_', `.' or `-'", name,
-			    ATTACH_NAME_MAX - 1);
+	if (!attach_name_is_valid(name))
+		return fail(reader, reader->line, "[guest %s]: " ATTACH_NAME_RULE, name);
+	reader->is_default = false;
 	guest_config_defaults(&reader->guest.guest);
-	memcpy(reader->guest.guest.name, name, length + 1);
+	memcpy(reader->guest.guest.name, name, strlen(name) + 1);
 	reader->guest.count = 1;
 	reader->keys = &config_guest_keys;
 	reader->base = (char *)&reader->guest;
+	return 0;
+}
+
+static int begin_default(struct reader *reader)
+{
+	if (reader->guests_only)
+		return fail(reader, reader->line,
+			    "the host runs already: only [guest NAME] sections can be added");
+	if (reader->config->guest_default)
+		return fail(reader, reader->line,
+			    "a second [guest-default]: put all its keys into one");
+	if (begin_guest(reader, "default"))
+		return -EINVAL;
+	reader->is_default = true;
 	return 0;
 }
 
@@ -255,12 +295,15 @@ static int begin_section(struct reader *reader, const char *header)
 		ret = begin_policy(reader);
 	else if (strcmp(header, "ksm") == 0)
 		ret = begin_ksm(reader);
+	else if (strcmp(header, "guest-default") == 0)
+		ret = begin_default(reader);
 	else if (strncmp(header, "guest", 5) == 0 && isblank((unsigned char)header[5]))
 		ret = begin_guest(reader, header + 5 + strspn(header + 5, " \t"));
 	else
 		ret = fail(
 			reader, reader->line,
-			"unknown section [%s]: there are [host], [policy], [ksm] and [guest NAME]",
+			"unknown section [%s]: there are [host], [policy], [ksm], [guest NAME] and "
+			"[guest-default]",
 			header);
 	return ret;
 }
@@ -361,7 +404,7 @@ static int finish(struct reader *reader, int line)
 		return -EINVAL;
 	if (!reader->host_seen && !reader->guests_only)
 		return fail(reader, reader->line, "there is no [host] section");
-	if (!reader->config->guest_count)
+	if (!reader->config->guest_count && !reader->config->guest_default)
 		return fail(reader, reader->line, "there is no [guest NAME] section");
 	return 0;
 }
@@ -426,6 +469,8 @@ int config_read(const char *path, struct host_config *config, char *error, size_
 
 void config_free(struct host_config *config)
 {
+	free(config->guest_default);
+	config->guest_default = NULL;
 	free(config->guests);
 	config->guests = NULL;
 	config->guest_count = 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/config_key.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/format.h"
@@ -35,6 +37,11 @@ static const struct config_key host_keys[] = {
 	{ .name = "pool-percent", FIELD(PERCENT, struct host_config, pool_percent), .max = 80,
 	  .preset = "20",
 	  .help = "largest share of the budget that compressed pages may take; 0: no pool" },
+	{ .name = "accept-threshold-percent",
+	  FIELD(PERCENT, struct host_config, accept_percent), .min = 1, .max = 100,
+	  .preset = "100",
+	  .help = "a pool that was full takes new pages again when it is down to that part of its "
+		  "limit; 100: as room is made" },
 	{ .name = "acceleration", FIELD(COUNT, struct host_config, acceleration), .min = 1,
 	  .max = 100, .preset = "1",
 	  .help = "LZ4's: 1 compresses best, more is faster" },
@@ -61,6 +68,14 @@ static const struct config_key host_keys[] = {
 	  .help = "where the control tree is mounted, or off; empty: /run/ballast/NAME" },
 	{ .name = "metrics", TEXT(struct host_config, metrics), .preset = "",
 	  .help = "ADDRESS:PORT at which metrics can be scraped; empty: none" },
+	{ .name = "attach", TEXT(struct host_config, attach), .preset = "",
+	  .help = "socket at which VMMs bring their guests to `ballast manager`; empty: "
+		  "/run/ballast/NAME.attach" },
+	{ .name = "attach-mode", FIELD(MODE, struct host_config, attach_mode), .max = 0777,
+	  .preset = "0660",
+	  .help = "permissions of that socket: who can write to it can bring a guest" },
+	{ .name = "attach-group", TEXT(struct host_config, attach_group), .preset = "",
+	  .help = "group of that socket; empty: as it comes" },
 };
 
 static const struct config_key policy_keys[] = {
@@ -80,9 +95,16 @@ static const struct config_key policy_keys[] = {
 	{ .name = "min-free", SIZE(struct policy_tuning, min_free), .max = 64 * TiB, .preset = "0",
 	  .help = "free memory that the states are measured by; 0: a bit less than a tenth of the "
 		  "budget" },
+	{ .name = "sample-pct", FIELD(PERCENT, struct policy_tuning, sample_pct), .max = 100,
+	  .preset = "0",
+	  .help = "so many places of a guest are sampled, in per cent of its 2 MiB regions; 32 at "
+		  "least and 256 at most" },
 	{ .name = "cold-age", FIELD(DURATION, struct policy_tuning, cold_age_s), .min = 1,
 	  .max = 86400, .preset = "120",
 	  .help = "memory used within that time is never cold" },
+	{ .name = "reclaim-cold", FIELD(YES_NO, struct policy_tuning, reclaim_cold),
+	  .preset = "yes",
+	  .help = "take cold memory while the host has enough, too" },
 	{ .name = "promotion-rate-target",
 	  FIELD(THOUSANDTHS, struct policy_tuning, promotion_rate_target), .min = 1,
 	  .max = 100000, .preset = "0.2",
@@ -121,6 +143,9 @@ static const struct config_key guest_keys[] = {
 	{ .name = "limit", SIZE(struct guest_section, guest.tuning.limit), .max = 16 * TiB,
 	  .step = PAGE_SIZE, .preset = "0",
 	  .help = "host memory it never gets beyond, whatever is free; 0: none" },
+	{ .name = "swap-max", SIZE(struct guest_section, guest.tuning.swap_max), .max = 16 * TiB,
+	  .step = PAGE_SIZE, .preset = "0",
+	  .help = "as much of it may be in the pool and the swap file, counted plain; 0: any" },
 	{ .name = "shares", FIELD(COUNT, struct guest_section, guest.tuning.shares),
 	  .max = 1000000, .preset = "0",
 	  .help = "its part when memory is short; 0: ten for each MiB of its memory" },
@@ -134,9 +159,42 @@ static const struct config_key guest_keys[] = {
 	  .help = "that many guests alike: NAME-0, NAME-1, ... with seed, seed + 1, ..." },
 	{ .name = "salt", TEXT(struct guest_section, guest.salt), .preset = "",
 	  .help = "guests of the same salt may share content; see salting in [ksm]" },
+	{ .name = "user", TEXT(struct guest_section, guest.user), .preset = "",
+	  .help = "whose VMM may bring this guest, root's apart; empty: any that can connect" },
 };
 
 static const struct config_key ksm_keys[] = {
+	{ .name = "run", FIELD(COUNT, struct host_config, ksm.run), .max = KSM_UNMERGE,
+	  .preset = "0",
+	  .help = "1: look for equal pages and share them; 2: give each page its own memory again" },
+	{ .name = "pages_to_scan", FIELD(COUNT, struct host_config, ksm.pages_to_scan), .min = 1,
+	  .max = 100000000, .preset = "10000",
+	  .help = "pages to look at between two pauses" },
+	{ .name = "sleep_millisecs", FIELD(COUNT, struct host_config, ksm.sleep_millisecs),
+	  .max = 3600000, .preset = "20",
+	  .help = "length of a pause" },
+	{ .name = "smart_scan", FIELD(YES_NO, struct host_config, ksm.smart_scan),
+	  .preset = "yes",
+	  .help = "look less and less often at pages that keep changing" },
+	{ .name = "use_zero_pages", FIELD(YES_NO, struct host_config, ksm.use_zero_pages),
+	  .preset = "yes",
+	  .help = "drop pages that repeat one word" },
+	{ .name = "max_page_sharing", FIELD(COUNT, struct host_config, ksm.max_page_sharing),
+	  .min = 2, .max = 1000000, .preset = "256",
+	  .help = "most references to one copy" },
+	{ .name = "advisor_mode", FIELD(COUNT, struct host_config, ksm.advisor_mode),
+	  .max = KSM_ADVISOR_SCAN_TIME, .preset = "0",
+	  .help = "1: set pages_to_scan so that a full scan takes advisor_target_scan_time" },
+	{ .name = "advisor_max_cpu", FIELD(PERCENT, struct host_config, ksm.advisor_max_cpu),
+	  .min = 1, .max = 100, .preset = "70",
+	  .help = "most of one processor that the advisor lets the scan take" },
+	{ .name = "advisor_target_scan_time",
+	  FIELD(COUNT, struct host_config, ksm.advisor_target_scan_time), .min = 1,
+	  .max = 100000, .preset = "200",
+	  .help = "seconds that a full scan should take" },
+	{ .name = "vma_budget", FIELD(COUNT, struct host_config, ksm.vma_budget),
+	  .max = 1000000, .preset = "50000",
+	  .help = "mappings that sharing may add to a guest; below sysctl vm.max_map_count" },
 	{ .name = "salting", FIELD(COUNT, struct host_config, salting), .max = SALTING_ALL,
 	  .preset = "2",
 	  .help = "who shares content: 0: all guests; 1: guests of the same `salt`, and those "
@@ -177,6 +235,16 @@ static int parse_accel(const char *text, u64 *accel)
 	return -EINVAL;
 }
 
+static int parse_mode(const char *text, u64 *mode)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	*mode = strtoull(text, &end, 8);
+	return *end ? -EINVAL : 0;
+}
+
 /* A type's syntax: how to read it, and what to call it. Text has none. */
 static const struct {
 	int (*parse)(const char *text, u64 *value);
@@ -193,6 +261,7 @@ static const struct {
 	[CONFIG_THOUSANDTHS] = {parse_thousandths, "a percentage from 0.001 to 100", NULL},
 	[CONFIG_LEVELS] = {NULL, "five falling percentages, as in `400 100 64 32 16`", NULL},
 	[CONFIG_ACCEL] = {parse_accel, "`auto`, `kvm` or `thread`", NULL},
+	[CONFIG_MODE] = {parse_mode, "permissions in octal, as in `0660`", NULL},
 	[CONFIG_TEXT] = {NULL, "text", NULL},
 };
 
@@ -220,6 +289,7 @@ void config_key_describe(const struct config_key *key, char *text, size_t size)
 	case CONFIG_ACCEL:
 	case CONFIG_THOUSANDTHS:
 	case CONFIG_LEVELS:
+	case CONFIG_MODE:
 		snprintf(text, size, "%s", noun);
 		break;
 	case CONFIG_TEXT:

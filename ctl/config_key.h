@@ -10,17 +10,18 @@
 #include "manager/config.h"
 
 enum config_type {
-	CONFIG_SIZE,	 /* u64, bytes */
-	CONFIG_NUMBER,	 /* u64 */
-	CONFIG_COUNT,	 /* u32 */
-	CONFIG_PERCENT,	 /* u32 */
-	CONFIG_DURATION, /* u32, seconds */
-	CONFIG_NODE,	 /* s32; -1 is written `any` */
-	CONFIG_YES_NO,	 /* bool */
-	CONFIG_ACCEL,	 /* u32, enum attach_accel */
+	CONFIG_SIZE,	    /* u64, bytes */
+	CONFIG_NUMBER,	    /* u64 */
+	CONFIG_COUNT,	    /* u32 */
+	CONFIG_PERCENT,	    /* u32 */
+	CONFIG_DURATION,    /* u32, seconds */
+	CONFIG_NODE,	    /* s32; -1 is written `any` */
+	CONFIG_YES_NO,	    /* bool */
+	CONFIG_ACCEL,	    /* u32, enum attach_accel */
 	CONFIG_THOUSANDTHS, /* u32, thousandths of a per cent: "0.2" is 200 */
-	CONFIG_LEVELS,	 /* u32[HOST_STATES] */
-	CONFIG_TEXT,	 /* char[max + 1], without its NUL from min to max characters */
+	CONFIG_LEVELS,	    /* u32[HOST_STATES] */
+	CONFIG_TEXT,	    /* char[max + 1], without its NUL from min to max characters */
+	CONFIG_MODE,	    /* u32, permissions in octal */
 	CONFIG_TYPES
 };
 
@@ -46,10 +47,10 @@ struct config_keys {
 	u32 count;
 };
 
-extern const struct config_keys config_host_keys;  /* offsets into struct host_config */
+extern const struct config_keys config_host_keys;   /* offsets into struct host_config */
 extern const struct config_keys config_policy_keys; /* offsets into struct policy_tuning */
-extern const struct config_keys config_guest_keys; /* offsets into struct guest_section */
-extern const struct config_keys config_ksm_keys;   /* [ksm]: offsets into struct host_config */
+extern const struct config_keys config_guest_keys;  /* offsets into struct guest_section */
+extern const struct config_keys config_ksm_keys;    /* [ksm]: offsets into struct host_config */
 
 /* The index of the key of that name, or -ENOENT. */
 int config_key_find(const struct config_keys *keys, const char *name);

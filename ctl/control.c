@@ -524,11 +524,13 @@ static int write_node(struct control *control, const struct control_node *node, 
 	u64 number;
 	int ret;
 
-	if (!node->attr->write) {
+	if (!attr_writable(node->attr)) {
 		snprintf(error, size, "%s can only be read", node->attr->path);
 		return -EACCES;
 	}
 	ret = take_value(text, length, value, error, size);
+	if (!ret && node->attr->take)
+		return node->attr->take(&target, value, error, size);
 	if (!ret)
 		ret = attr_parse(node->attr, value, &number, error, size);
 	return ret ? ret : node->attr->write(&target, node->attr, number, error, size);

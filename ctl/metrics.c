@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balloon/abi.h"
 #include "ctl/attr_text.h"
 #include "ctl/outcome.h"
 #include "lib/clock.h"
@@ -18,7 +19,7 @@ static const struct {
 } units[UNITS] = {
 	[UNIT_NONE] = {NULL, "", 1},
 	[UNIT_BYTES] = {"_bytes", "_bytes", 1},
-	[UNIT_BYTES_PER_S] = {NULL, "_bytes_per_second", 1},
+	[UNIT_BYTES_PER_S] = {"_s", "_bytes_per_second", 1},
 	[UNIT_PAGES] = {"_pages", "_pages", 1},
 	[UNIT_PERCENT] = {"_pct", "_ratio", 0.01},
 	[UNIT_PERMILLE] = {NULL, "_ratio", 0.001},
@@ -146,6 +147,23 @@ static void put_pressure(const struct metrics_moment *moment, FILE *out)
 	}
 }
 
+/* What guests say of themselves: what they have not said is not there. */
+static void put_balloon_stats(const struct metrics_moment *moment, FILE *out)
+{
+	static const char name[] = "ballast_guest_balloon_stat";
+
+	put_head(name, "gauge", "what the driver of its balloon says, by balloon/stats/", out);
+	for (u32 i = 0; i < moment->outcome.count; i++) {
+		const struct guest_snapshot *guest = &moment->outcome.guests[i];
+
+		for (u32 tag = 0; tag < BALLOON_STATS; tag++)
+			if (guest->balloon.valid >> tag & 1 && !is_superseded(&moment->outcome, i))
+				fprintf(out, "%s{guest=\"%s\",stat=\"%s\"} %" PRIu64 "\n", name,
+					guest->name, attr_stat_name(tag),
+					guest->balloon.values[tag]);
+	}
+}
+
 static void put_histogram(const char *name, const struct guest_snapshot *guest, const char *source,
 			  const struct hist *hist, FILE *out)
 {
@@ -170,7 +188,7 @@ static void put_latency(const struct metrics_moment *moment, FILE *out)
 	static const char *const sources[PAGE_STATES] = {
 		[PAGE_ZERO] = "zero",	     [PAGE_RESIDENT] = "resident",
 		[PAGE_SAME] = "same_filled", [PAGE_COMPRESSED] = "compressed",
-		[PAGE_DISK] = "disk",
+		[PAGE_DISK] = "disk",	     [PAGE_SHARED] = "shared",
 	};
 
 	put_head(name, "histogram", "how long a fault took, by where its page was", out);
@@ -199,6 +217,7 @@ int metrics_write(struct control *control, FILE *out)
 			put_attr(&moment, &attr_tables[scope].attrs[i], (enum attr_scope)scope,
 				 out);
 	put_pressure(&moment, out);
+	put_balloon_stats(&moment, out);
 	put_latency(&moment, out);
 	outcome_free(&moment.outcome);
 	return 0;

@@ -99,7 +99,7 @@ static int tree_getattr(const char *path, struct stat *stat, struct fuse_file_in
 		stat->st_nlink = 2;
 		return 0;
 	}
-	stat->st_mode = S_IFREG | (node.attr->write ? 0644 : 0444);
+	stat->st_mode = S_IFREG | (attr_writable(node.attr) ? 0644 : 0444);
 	stat->st_nlink = 1;
 	stat->st_size = FILE_SIZE;
 	return 0;
@@ -134,7 +134,7 @@ static int tree_open(const char *path, struct fuse_file_info *info)
 		return ret;
 	if (!node.attr)
 		return -EISDIR;
-	if ((info->flags & O_ACCMODE) != O_RDONLY && !node.attr->write)
+	if ((info->flags & O_ACCMODE) != O_RDONLY && !attr_writable(node.attr))
 		return -EACCES;
 	file = add_file(mount_of());
 	if (!file)
@@ -207,7 +207,7 @@ static int tree_truncate(const char *path, off_t size, struct fuse_file_info *in
 	(void)size;
 	if (ret)
 		return ret;
-	return node.attr && node.attr->write ? 0 : -EACCES;
+	return node.attr && attr_writable(node.attr) ? 0 : -EACCES;
 }
 
 static void *tree_init(struct fuse_conn_info *connection, struct fuse_config *config)

@@ -143,10 +143,15 @@ static void put_host(struct progress *progress, const struct outcome *outcome, u
 	const char *accel = outcome_accel_words(outcome);
 	u64 pool = MIN(host->pool_bytes, host->used_bytes);
 	const struct bar_part parts[] = {{host->used_bytes - pool, '#'}, {pool, '+'}};
-	char bar[BAR_WIDTH + 1];
+	char bar[BAR_WIDTH + 1], until[32] = "";
+	u64 elapsed_ns = now_ns - progress->start_ns;
+	u64 until_ns = progress->config->run_seconds * NSEC_PER_SEC;
 
-	put_line(progress, "%s  %s   %u guests, %s on a budget of %s%s%s", progress->config->name,
-		 format_clock(now_ns - progress->start_ns).text, outcome->count,
+	/* How long still: till they are told to verify and end; how long that takes nobody knows. */
+	if (elapsed_ns < until_ns)
+		snprintf(until, sizeof(until), " of %s", format_clock(until_ns).text);
+	put_line(progress, "%s  %s%s   %u guests, %s on a budget of %s%s%s", progress->config->name,
+		 format_clock(elapsed_ns).text, until, outcome->count,
 		 format_size(host->guest_bytes).text, format_size(host->budget_bytes).text,
 		 *accel ? "   on " : "", accel);
 	format_bar(bar, BAR_WIDTH, host->budget_bytes, parts, ARRAY_SIZE(parts));

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "balloon/abi.h"
+#include "ctl/attr.h"
 #include "ctl/json.h"
 #include "lib/clock.h"
 #include "mem/page.h"
@@ -61,6 +62,7 @@ static void write_entitlement(struct json *json, const struct policy_guest *poli
 	json_number(json, "active_bytes", policy->active);
 	json_number(json, "cold_bytes", policy->cold);
 	json_number(json, "cold_age_s", policy->cold_age_ms / 1000);
+	json_number(json, "promotion_rate", policy->promotion);
 	json_number(json, "balloon_bytes", policy->balloon);
 	json_number(json, "blocked_steps", policy->blocked);
 	json_close(json);
@@ -104,25 +106,6 @@ static void write_policy(struct json *json, const struct outcome *outcome)
 /* Of what the guest says of itself only what it has said, by the names of the Linux driver. */
 static void write_balloon(struct json *json, const struct balloon_snapshot *balloon)
 {
-	static const char *const tags[BALLOON_STATS] = {
-		[BALLOON_STAT_SWAP_IN] = "swap_in",
-		[BALLOON_STAT_SWAP_OUT] = "swap_out",
-		[BALLOON_STAT_MAJOR_FAULTS] = "major_faults",
-		[BALLOON_STAT_MINOR_FAULTS] = "minor_faults",
-		[BALLOON_STAT_FREE] = "free_memory",
-		[BALLOON_STAT_TOTAL] = "total_memory",
-		[BALLOON_STAT_AVAILABLE] = "available_memory",
-		[BALLOON_STAT_CACHES] = "disk_caches",
-		[BALLOON_STAT_HUGETLB_ALLOCATED] = "hugetlb_allocations",
-		[BALLOON_STAT_HUGETLB_FAILED] = "hugetlb_failures",
-		[BALLOON_STAT_OOM_KILLS] = "oom_kills",
-		[BALLOON_STAT_ALLOC_STALLS] = "alloc_stalls",
-		[BALLOON_STAT_ASYNC_SCANNED] = "async_scans",
-		[BALLOON_STAT_DIRECT_SCANNED] = "direct_scans",
-		[BALLOON_STAT_ASYNC_RECLAIMED] = "async_reclaims",
-		[BALLOON_STAT_DIRECT_RECLAIMED] = "direct_reclaims",
-	};
-
 	json_open(json, "balloon", '{');
 	json_bool(json, "driver", balloon->features);
 	json_number(json, "target_bytes", balloon->target);
@@ -134,7 +117,7 @@ static void write_balloon(struct json *json, const struct balloon_snapshot *ball
 	json_open(json, "stats", '{');
 	for (u32 i = 0; i < BALLOON_STATS; i++)
 		if (balloon->valid >> i & 1)
-			json_number(json, tags[i], balloon->values[i]);
+			json_number(json, attr_stat_name(i), balloon->values[i]);
 	json_close(json);
 	json_close(json);
 }
@@ -151,6 +134,7 @@ static void write_guest(struct json *json, const struct guest_snapshot *guest)
 	json_string(json, "exit_text", guest->exit_text);
 	json_bool(json, "ok", outcome_guest_ok(guest));
 	json_real(json, "run_s", (double)guest->run_ns / NSEC_PER_SEC);
+	json_real(json, "worked_s", (double)guest->worked_ns / NSEC_PER_SEC);
 	json_number(json, "ops", guest->ops);
 	json_real(json, "ops_per_s", outcome_guest_rate(guest));
 	write_latency(json, "latency_us", &guest->latency);
@@ -160,7 +144,12 @@ static void write_guest(struct json *json, const struct guest_snapshot *guest)
 	write_faults(json, guest);
 	json_number(json, "evicted_pages", guest->evicted_pages);
 	json_number(json, "refaulted_pages", guest->refaulted_pages);
+	json_number(json, "cold_evicted_pages", guest->cold_pages);
 	json_number(json, "huge_bytes", guest->huge_bytes);
+	json_number(json, "shrd", guest->pages[PAGE_SHARED] * PAGE_SIZE);
+	json_number(json, "shrdsvd", guest->saved_bytes);
+	json_number(json, "zero", guest->pages[PAGE_ZERO] * PAGE_SIZE);
+	json_number(json, "cow_breaks", guest->cow_breaks);
 	json_open(json, "mem", '{');
 	for (u32 i = 0; i < PAGE_STATES; i++)
 		json_number(json, state_names[i], guest->pages[i]);
@@ -200,6 +189,35 @@ static void write_swap(struct json *json, const struct outcome *outcome)
 	json_close(json);
 }
 
+static void write_ksm(struct json *json, const struct ksm_stats *ksm)
+{
+	json_open(json, "ksm", '{');
+	json_number(json, "pages_shared", ksm->pages_shared);
+	json_number(json, "pages_sharing", ksm->pages_sharing);
+	json_number(json, "pages_unshared", ksm->pages_unshared);
+	json_number(json, "pages_volatile", ksm->pages_volatile);
+	json_number(json, "pages_scanned", ksm->pages_scanned);
+	json_number(json, "pages_skipped", ksm->pages_skipped);
+	json_number(json, "full_scans", ksm->full_scans);
+	json_number(json, "zero_pages", ksm->zero_pages);
+	json_number(json, "cow_breaks", ksm->cow_breaks);
+	json_number(json, "break_waits", ksm->break_waits);
+	json_number(json, "break_wait_us", ksm->break_wait_us);
+	json_number(json, "break_rate", ksm->break_rate);
+	json_number(json, "break_reserve_bytes", ksm->break_reserve);
+	json_number(json, "brought_home", ksm->brought_home);
+	json_number(json, "hash_collisions", ksm->hash_collisions);
+	json_number(json, "frames_stored", ksm->frames_stored);
+	json_number(json, "frames_left", ksm->frames_left);
+	json_number(json, "frames_came", ksm->frames_came);
+	json_number(json, "vmas", ksm->vmas);
+	json_real(json, "general_profit", (double)ksm->general_profit);
+	json_number(json, "peak_saved_pages", ksm->peak_saved_pages);
+	json_number(json, "metadata_bytes", ksm->metadata_bytes);
+	json_number(json, "cpu_us", ksm->cpu_ns / NSEC_PER_USEC);
+	json_close(json);
+}
+
 void report_write(FILE *stream, const struct outcome *outcome)
 {
 	const struct host_snapshot *host = &outcome->host;
@@ -221,6 +239,7 @@ void report_write(FILE *stream, const struct outcome *outcome)
 	json_number(&json, "direct_reclaims", host->direct_reclaims);
 	write_policy(&json, outcome);
 	write_swap(&json, outcome);
+	write_ksm(&json, &host->ksm);
 	json_open(&json, "guests", '[');
 	for (u32 i = 0; i < outcome->count; i++)
 		write_guest(&json, &outcome->guests[i]);

@@ -23,6 +23,7 @@
 struct run_options {
 	const char *config;
 	const char *report; /* NULL: none */
+	const char *record; /* NULL: none */
 	bool quiet;
 	bool limited; /* --for was given */
 	u32 seconds;
@@ -180,6 +181,7 @@ static enum cli_status parse_options(int argc, char **argv, struct run_options *
 	static const struct option longs[] = {
 		{"for", required_argument, NULL, 'f'},
 		{"report", required_argument, NULL, 'r'},
+		{"record", required_argument, NULL, 'R'},
 		{"quiet", no_argument, NULL, 'q'},
 		{NULL, 0, NULL, 0},
 	};
@@ -194,6 +196,9 @@ static enum cli_status parse_options(int argc, char **argv, struct run_options *
 			break;
 		case 'r':
 			options->report = optarg;
+			break;
+		case 'R':
+			options->record = optarg;
 			break;
 		case 'q':
 			options->quiet = true;
@@ -227,6 +232,8 @@ static enum cli_status run_main(int argc, char **argv)
 	}
 	if (options.limited)
 		config.run_seconds = options.seconds;
+	if (options.record)
+		snprintf(config.record, sizeof(config.record), "%s", options.record);
 	status = run_config(&config, &options);
 	config_free(&config);
 	return status;
@@ -235,7 +242,8 @@ static enum cli_status run_main(int argc, char **argv)
 const struct cli_command run_command = {
 	.name = "run",
 	.summary = "run guests on less memory than they have",
-	.synopsis = "run FILE.ini [--for TIME] [--report FILE.json] [--quiet]",
+	.synopsis = "run FILE.ini [--for TIME] [--report FILE.json] [--record FILE]\n"
+		    "              [--quiet]",
 	.help = "Starts the guests that FILE.ini describes, each in a process of its own, and keeps\n"
 		"them running within the host's memory budget: cold pages are compressed in memory,\n"
 		"and what does not fit there goes to the swap file. Shows how they do while they run;\n"
@@ -245,6 +253,7 @@ const struct cli_command run_command = {
 		"                      seconds, or a number with s, m or h. Counts from the start, and\n"
 		"                      goes before the file's `for`.\n"
 		"  --report FILE.json  write all figures of the run there, as JSON\n"
+		"  --record FILE       write every fault and decision there, for `ballast replay`\n"
 		"  -q, --quiet         print errors only\n"
 		"\n"
 		"An interrupt (Ctrl-C, SIGTERM) ends the run like TIME does; a second one ends it\n"

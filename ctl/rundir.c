@@ -38,15 +38,25 @@ int rundir_make(void)
 	return S_ISDIR(info.st_mode) && info.st_uid == geteuid() ? 0 : -EPERM;
 }
 
-bool rundir_socket(const char *host, char *path, size_t size)
+static bool socket_path(const char *host, const char *suffix, char *path, size_t size)
 {
 	char folder[RUNDIR_PATH_MAX];
 	int length;
 
 	rundir_path(folder, sizeof(folder));
-	length = snprintf(path, size, "%s/%s" SUFFIX, folder, host);
+	length = snprintf(path, size, "%s/%s%s", folder, host, suffix);
 	return length > 0 && (size_t)length < size &&
 	       (size_t)length < sizeof(((struct sockaddr_un *)NULL)->sun_path);
+}
+
+bool rundir_socket(const char *host, char *path, size_t size)
+{
+	return socket_path(host, SUFFIX, path, size);
+}
+
+bool rundir_attach(const char *host, char *path, size_t size)
+{
+	return socket_path(host, ".attach", path, size);
 }
 
 int rundir_connect(const char *path)

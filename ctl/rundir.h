@@ -20,6 +20,9 @@ int rundir_make(void);
 /* The socket of a host; false: the path is too long for a socket. */
 bool rundir_socket(const char *host, char *path, size_t size);
 
+/* The socket at which VMMs bring their guests to it. Likewise. */
+bool rundir_attach(const char *host, char *path, size_t size);
+
 /*
  * The name of the one host whose socket answers. Returns 0; -ENOENT when there is none, -ENOTUNIQ for
  * several, whose names are in `name` then, with blanks between.

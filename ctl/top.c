@@ -109,6 +109,7 @@ static bool show(struct top *top, struct top_screen *screen)
 static enum cli_status run_screen(struct top *top)
 {
 	struct top_screen screen;
+	bool lost = false;
 	u64 shown = 0;
 
 	if (!sample(top))
@@ -117,9 +118,12 @@ static enum cli_status run_screen(struct top *top)
 		log_error("top wants a terminal; --batch prints CSV anywhere");
 		return CLI_FAILED;
 	}
-	while (show(top, &screen) && (!top->count || ++shown < top->count) && sample(top))
-		;
+	while (!lost && show(top, &screen) && (!top->count || ++shown < top->count))
+		lost = !sample(top);
 	top_screen_close();
+	/* Whatever was said while the screen was ours went with it. */
+	if (lost)
+		log_info("the host at %s has ended, or does not answer any more", top->path);
 	return CLI_OK;
 }
 
@@ -198,9 +202,12 @@ const struct cli_command top_command = {
 	.summary = "watch a running host and its guests",
 	.synopsis = "top [--host NAME] [--interval MS] [--batch] [--count N]",
 	.help = "Shows the host and a line for each guest, largest first in the column that is sorted\n"
-		"by: memory (MiB) in RAM, zero, compressed, saved by that, on disk; operations,\n"
-		"faults, and faults by where the page was, a second; the share of time its vCPUs\n"
-		"waited for memory, and its pressure (some, avg10).\n"
+		"by: its memory (MEMSZ, in MiB as all sizes), in RAM, active, shared, in the balloon\n"
+		"(MCTL), compressed (ZIP), on disk; faults a second, the share of time its vCPUs\n"
+		"waited for memory (%STL). A wider terminal shows more: operations a second; pressure\n"
+		"(some, avg10); faults by where the page was (F.); MiB a second into and out of pool\n"
+		"and swap file; goal and balloon target; zero memory, and what sharing and\n"
+		"compressing save.\n"
 		"\n"
 		"  -H, --host NAME    which host, when several run\n"
 		"  -i, --interval MS  look that often; every 1000 ms if not said\n"
@@ -208,6 +215,7 @@ const struct cli_command top_command = {
 		"  -c, --count N      end after N samples\n"
 		"\n"
 		"Keys: < and > sort by another column, r the other way round; up and down select a\n"
-		"guest, enter shows all of it; q quits.\n",
+		"guest, enter shows it alone: the last decisions about it, how old its memory is,\n"
+		"its faults by latency, and every attribute (up and down scroll). q quits.\n",
 	.run = top_main,
 };

@@ -9,24 +9,42 @@
 
 /* clang-format off */
 const struct top_column_info top_columns[TOP_COLUMNS] = {
-	[TOP_SIZE] = {"MEMSZ", "memsz", TOP_BYTES, 7, false, "config/memory", "memory_now"},
-	[TOP_RAM] = {"RAM", "ram", TOP_BYTES, 7, false, "mem/grant", "resident"},
-	[TOP_ZERO] = {"ZERO", "zero", TOP_BYTES, 7, false, "mem/zero", ""},
-	[TOP_ZIP] = {"ZIP", "zip", TOP_BYTES, 7, false, "mem/zip", ""},
-	[TOP_SAVED] = {"ZSAVED", "zipsaved", TOP_BYTES, 7, false, "mem/zipsaved", ""},
-	[TOP_SWAP] = {"SWAP", "swap", TOP_BYTES, 7, false, "mem/swcur", ""},
-	[TOP_OPS] = {"OPS/S", "ops_per_s", TOP_COUNT, 6, true, "ops", ""},
+	/* These fit 80 columns. */
+	[TOP_SIZE] = {"MEMSZ", "memsz", TOP_BYTES, 6, false, "config/memory", "memory_now"},
+	[TOP_RAM] = {"RAM", "ram", TOP_BYTES, 6, false, "mem/grant", "resident"},
+	[TOP_ACTIVE] = {"ACTV", "active", TOP_BYTES, 6, false, "mem/active", ""},
+	[TOP_SHARED] = {"SHRD", "shared", TOP_BYTES, 6, false, "mem/shrd", ""},
+	[TOP_BALLOON] = {"MCTL", "balloon", TOP_BYTES, 6, false, "mem/mctlsz", ""},
+	[TOP_ZIP] = {"ZIP", "zip", TOP_BYTES, 6, false, "mem/zip", ""},
+	[TOP_SWAP] = {"SWAP", "swap", TOP_BYTES, 6, false, "mem/swcur", ""},
 	[TOP_FAULTS] = {"FLT/S", "faults_per_s", TOP_COUNT, 6, true,
 			"fault/missing fault/minor fault/wp", ""},
-	[TOP_FROM_ZERO] = {"ZERO/S", "from_zero_per_s", TOP_COUNT, 7, true,
-			   "fault/latency_hist/zero fault/latency_hist/same_filled", ""},
-	[TOP_FROM_ZIP] = {"UNZIP/S", "from_zip_per_s", TOP_COUNT, 8, true,
-			  "fault/latency_hist/compressed", ""},
-	[TOP_FROM_DISK] = {"SWR/S", "from_disk_per_s", TOP_COUNT, 6, true,
-			   "fault/latency_hist/disk", ""},
-	[TOP_STALL] = {"%STALL", "stall_percent", TOP_PERCENT, 7, true, "fault/stall_us", NULL},
+	[TOP_STALL] = {"%STL", "stall_percent", TOP_PERCENT, 5, true, "fault/stall_us", NULL},
+	[TOP_OPS] = {"OPS/S", "ops_per_s", TOP_COUNT, 6, true, "ops", ""},
 	[TOP_SOME] = {"%SOME", "some_avg10", TOP_PERCENT, 6, false, "pressure", "pressure"},
+	/* Faults, by where the page was. */
+	[TOP_FROM_ZERO] = {"F.ZERO", "faults_zero_per_s", TOP_COUNT, 7, true,
+			   "fault/latency_hist/zero fault/latency_hist/same_filled", ""},
+	[TOP_FROM_SHARED] = {"F.SHRD", "faults_shared_per_s", TOP_COUNT, 7, true,
+			     "fault/latency_hist/shared", ""},
+	[TOP_FROM_ZIP] = {"F.ZIP", "faults_zip_per_s", TOP_COUNT, 7, true,
+			  "fault/latency_hist/compressed", ""},
+	[TOP_FROM_DISK] = {"F.DISK", "faults_disk_per_s", TOP_COUNT, 7, true,
+			   "fault/latency_hist/disk", ""},
+	/* MiB a second. */
+	[TOP_ZIP_RATE] = {"ZIP/S", "zip_bytes_per_s", TOP_BYTES, 7, false, "mem/zip_s", ""},
+	[TOP_UNZIP_RATE] = {"UNZ/S", "unzip_bytes_per_s", TOP_BYTES, 7, false, "mem/unzip_s", ""},
+	[TOP_WRITE_RATE] = {"SWW/S", "sww_bytes_per_s", TOP_BYTES, 7, false, "mem/sww_s", ""},
+	[TOP_READ_RATE] = {"SWR/S", "swr_bytes_per_s", TOP_BYTES, 7, false, "mem/swr_s", ""},
+	[TOP_GOAL] = {"GOAL", "goal", TOP_BYTES, 7, false, "mem/goal", ""},
+	[TOP_TARGET] = {"MCTLTG", "balloon_target", TOP_BYTES, 7, false, "mem/mctltgt", ""},
+	[TOP_ZERO] = {"ZERO", "zero", TOP_BYTES, 7, false, "mem/zero", ""},
+	[TOP_SHARED_SAVED] = {"SHRDSV", "shared_saved", TOP_BYTES, 7, false, "mem/shrdsvd", ""},
+	[TOP_SAVED] = {"ZIPSV", "zipsaved", TOP_BYTES, 7, false, "mem/zipsaved", ""},
 };
+
+static const char *const sources[TOP_SOURCES] = {"zero", "compressed", "disk", "shared"};
+static const char *const percentiles[TOP_PERCENTILES] = {"p50_us", "p99_us"};
 
 static const struct {
 	const char *path;
@@ -42,6 +60,8 @@ static const struct {
 	{"guest_memory", offsetof(struct top_host, guest_memory)},
 	{"uptime_s", offsetof(struct top_host, uptime_s)},
 	{"guests_running", offsetof(struct top_host, running)},
+	{"ksm/pages_shared", offsetof(struct top_host, frames)},
+	{"ksm/pages_sharing", offsetof(struct top_host, sharing)},
 };
 /* clang-format on */
 
@@ -72,6 +92,8 @@ static void take_host(struct top_sample *sample, const char *path, const char *l
 
 	if (strcmp(path, "name") == 0)
 		snprintf(host->name, sizeof(host->name), "%s", line);
+	if (strcmp(path, "state") == 0)
+		snprintf(host->state, sizeof(host->state), "%.15s", line);
 	if (strcmp(path, "pressure") == 0)
 		snprintf(host->pressure[0], sizeof(host->pressure[0]), "%s", line);
 	for (u32 i = 0; i < ARRAY_SIZE(host_fields); i++)
@@ -97,6 +119,20 @@ static void take_guest(struct top_row *row, const char *path, const char *line)
 			row->raw[i] += number_of(line);
 }
 
+/* One more line of a histogram: the percentiles that are wanted. */
+static void take_latency(struct top_row *row, const char *path, const char *line)
+{
+	static const char folder[] = "fault/latency_hist/";
+
+	if (strncmp(path, folder, strlen(folder)) != 0)
+		return;
+	for (u32 source = 0; source < TOP_SOURCES; source++)
+		for (u32 i = 0; i < TOP_PERCENTILES; i++)
+			if (strcmp(path + strlen(folder), sources[source]) == 0 &&
+			    strncmp(line, percentiles[i], strlen(percentiles[i])) == 0)
+				row->latency_us[source][i] = number_of(line);
+}
+
 /* The row of the guest a path begins with; lines of one guest come together. */
 static struct top_row *row_of(struct top_sample *sample, const char *name)
 {
@@ -113,8 +149,8 @@ static struct top_row *row_of(struct top_sample *sample, const char *name)
 	return &guests[sample->count++];
 }
 
-/* One line of the answer. Returns 0 or -ENOMEM. */
-static int take_line(struct top_sample *sample, char *path, const char *line)
+/* One line of the answer, an attribute's first or not. Returns 0 or -ENOMEM. */
+static int take_line(struct top_sample *sample, char *path, const char *line, bool first)
 {
 	struct top_row *row;
 	char *name;
@@ -122,14 +158,20 @@ static int take_line(struct top_sample *sample, char *path, const char *line)
 	if (*path == '/')
 		path++;
 	if (strncmp(path, "vm/", 3) != 0) {
-		take_host(sample, path, line);
+		if (first)
+			take_host(sample, path, line);
+		else if (strcmp(path, "pressure") == 0)
+			snprintf(sample->host.pressure[1], sizeof(sample->host.pressure[1]), "%s",
+				 line);
 		return 0;
 	}
 	path += 3;
 	name = strsep(&path, "/");
 	row = row_of(sample, name);
-	if (row && path)
+	if (row && path && first)
 		take_guest(row, path, line);
+	else if (row && path)
+		take_latency(row, path, line);
 	return row ? 0 : -ENOMEM;
 }
 
@@ -171,6 +213,7 @@ int top_read(char *text, u64 when_ns, const struct top_sample *before, struct to
 {
 	double seconds = before ? (double)(when_ns - before->when_ns) / NSEC_PER_SEC : 0;
 	char last[256] = "";
+	bool first;
 	int ret = 0;
 
 	*sample = (struct top_sample){.when_ns = when_ns};
@@ -179,14 +222,10 @@ int top_read(char *text, u64 when_ns, const struct top_sample *before, struct to
 
 		if (!line)
 			continue;
-		/* Only the first line of an attribute, but for the host's second of pressure. */
-		if (strcmp(path, last) != 0) {
+		first = strcmp(path, last) != 0;
+		if (first)
 			snprintf(last, sizeof(last), "%s", path);
-			ret = take_line(sample, path, line);
-		} else if (strcmp(path, "/pressure") == 0) {
-			snprintf(sample->host.pressure[1], sizeof(sample->host.pressure[1]), "%s",
-				 line);
-		}
+		ret = take_line(sample, path, line, first);
 	}
 	for (u32 i = 0; i < sample->count; i++)
 		set_values(&sample->guests[i], find_row(before, sample->guests[i].name), seconds);
@@ -233,6 +272,9 @@ void top_csv_heading(FILE *out)
 	fputs("seconds,kind,name,state", out);
 	for (u32 i = 0; i < TOP_COLUMNS; i++)
 		fprintf(out, ",%s", top_columns[i].csv);
+	for (u32 source = 0; source < TOP_SOURCES; source++)
+		for (u32 i = 0; i < TOP_PERCENTILES; i++)
+			fprintf(out, ",%s_%s", sources[source], percentiles[i]);
 	fputc('\n', out);
 }
 
@@ -242,6 +284,13 @@ static void csv_row(const char *kind, const struct top_row *row, double seconds,
 	for (u32 i = 0; i < TOP_COLUMNS; i++)
 		fprintf(out, top_columns[i].format == TOP_BYTES ? ",%.0f" : ",%.2f",
 			row->values[i]);
+}
+
+static void csv_latency(const struct top_row *row, FILE *out)
+{
+	for (u32 source = 0; source < TOP_SOURCES; source++)
+		for (u32 i = 0; i < TOP_PERCENTILES; i++)
+			fprintf(out, ",%.0f", row->latency_us[source][i]);
 	fputc('\n', out);
 }
 
@@ -250,8 +299,14 @@ void top_csv(const struct top_sample *sample, double seconds, FILE *out)
 	struct top_row host = sample->total;
 
 	snprintf(host.name, sizeof(host.name), "%s", sample->host.name);
-	snprintf(host.state, sizeof(host.state), "running");
+	snprintf(host.state, sizeof(host.state), "%s", sample->host.state);
 	csv_row("host", &host, seconds, out);
-	for (u32 i = 0; i < sample->count; i++)
+	/* Its guests' percentiles do not add up. */
+	for (u32 i = 0; i < TOP_SOURCES * TOP_PERCENTILES; i++)
+		fputc(',', out);
+	fputc('\n', out);
+	for (u32 i = 0; i < sample->count; i++) {
 		csv_row("guest", &sample->guests[i], seconds, out);
+		csv_latency(&sample->guests[i], out);
+	}
 }

@@ -13,19 +13,34 @@
 enum top_column {
 	TOP_SIZE,
 	TOP_RAM,
-	TOP_ZERO,
+	TOP_ACTIVE,
+	TOP_SHARED,
+	TOP_BALLOON,
 	TOP_ZIP,
-	TOP_SAVED,
 	TOP_SWAP,
-	TOP_OPS,
 	TOP_FAULTS,
+	TOP_STALL,
+	TOP_OPS,
+	TOP_SOME,
 	TOP_FROM_ZERO,
+	TOP_FROM_SHARED,
 	TOP_FROM_ZIP,
 	TOP_FROM_DISK,
-	TOP_STALL,
-	TOP_SOME,
+	TOP_ZIP_RATE,
+	TOP_UNZIP_RATE,
+	TOP_WRITE_RATE,
+	TOP_READ_RATE,
+	TOP_GOAL,
+	TOP_TARGET,
+	TOP_ZERO,
+	TOP_SHARED_SAVED,
+	TOP_SAVED,
 	TOP_COLUMNS
 };
+
+/* How long faults took since the guest's start, by where the page was: in the CSV alone. */
+#define TOP_SOURCES	4U
+#define TOP_PERCENTILES 2U
 
 enum top_format { TOP_BYTES, TOP_COUNT, TOP_PERCENT };
 
@@ -47,13 +62,15 @@ struct top_row {
 	double vcpus;
 	double raw[TOP_COLUMNS];    /* as read: totals where the column is a rate */
 	double values[TOP_COLUMNS]; /* as shown */
+	double latency_us[TOP_SOURCES][TOP_PERCENTILES];
 };
 
 struct top_host {
 	char name[ATTACH_NAME_MAX];
+	char state[16];	      /* high, clear, soft, hard, low */
 	char pressure[2][96]; /* some, full */
 	double memory, memory_now, used, kernel, pool, pool_pages, disk, guest_memory, uptime_s,
-		running;
+		running, frames, sharing;
 };
 
 struct top_sample {
@@ -72,7 +89,8 @@ void top_free(struct top_sample *sample);
 /* Largest first, or smallest; rows that are equal by name. */
 void top_sort(struct top_sample *sample, enum top_column column, bool ascending);
 
-/* A heading, and the host and each guest, a line each. `seconds`: since the start. */
+/* A heading, and the host and each guest, a line each; what the host does not have is empty. `seconds`: since the
+ * start. */
 void top_csv_heading(FILE *out);
 void top_csv(const struct top_sample *sample, double seconds, FILE *out);
 

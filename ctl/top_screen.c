@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "ctl/format.h"
+#include "ctl/top_detail.h"
 #include "lib/clock.h"
 
 #define BAR_WIDTH   24
 #define HEAD_LINES  5 /* above the guests */
 #define NAME_WIDTH  12
 #define STATE_WIDTH 8
-#define LINE_BYTES  512
+#define LINE_BYTES  TOP_LINE_BYTES
 
 int top_screen_open(struct top_screen *screen)
 {
@@ -70,17 +71,18 @@ static void draw_host(const struct top_sample *sample, u64 interval_ms)
 	if (host->memory != host->memory_now)
 		snprintf(target, sizeof(target), " (down to %s)",
 			 format_size((u64)host->memory).text);
-	put(0, "%s  up %s   %.0f of %u guests run   every %.1f s", host->name,
-	    format_clock((u64)host->uptime_s * NSEC_PER_SEC).text, host->running, sample->count,
+	put(0, "%s  %s  up %s   %.0f of %u guests run, %.2fx the budget   every %.1f s", host->name,
+	    host->state, format_clock((u64)host->uptime_s * NSEC_PER_SEC).text, host->running,
+	    sample->count, budget ? host->guest_memory / (double)budget : 0,
 	    (double)interval_ms / 1000);
 	format_bar(bar, BAR_WIDTH, budget, parts, ARRAY_SIZE(parts));
 	put(1, "budget %s%s [%s] %u%%   kernel counts %s", format_size(budget).text, target, bar,
 	    format_percent((u64)host->used, budget), format_size((u64)host->kernel).text);
-	put(2, "pool %s, %s saved   disk %s   guests %s, %.2fx the budget",
+	put(2, "pool %s, %s saved   disk %s   shared %s, %s saved",
 	    format_size((u64)host->pool).text,
 	    format_size((u64)MAX(host->pool_pages * PAGE_SIZE - host->pool, 0)).text,
-	    format_size((u64)host->disk).text, format_size((u64)host->guest_memory).text,
-	    budget ? host->guest_memory / (double)budget : 0);
+	    format_size((u64)host->disk).text, format_size((u64)host->frames * PAGE_SIZE).text,
+	    format_size((u64)host->sharing * PAGE_SIZE).text);
 	/* Two of the three averages: what fits 80 columns. */
 	put(3, "pressure %.*s   %.*s", two_averages(host->pressure[0]), host->pressure[0],
 	    two_averages(host->pressure[1]), host->pressure[1]);
@@ -90,10 +92,12 @@ static struct formatted cell(enum top_format format, double value)
 {
 	struct formatted out;
 
-	if (format == TOP_BYTES)
+	if (format == TOP_BYTES && value < 1e5 * MiB)
 		snprintf(out.text, sizeof(out.text), "%.0f", value / MiB);
+	else if (format == TOP_BYTES)
+		snprintf(out.text, sizeof(out.text), "%.0fG", value / GiB);
 	else if (format == TOP_PERCENT)
-		snprintf(out.text, sizeof(out.text), "%.1f", value);
+		snprintf(out.text, sizeof(out.text), "%.*f", value < 99.95, value);
 	else
 		return format_count((u64)value);
 	return out;
@@ -103,7 +107,7 @@ static struct formatted cell(enum top_format format, double value)
  * there is no room for all, it takes the last place. */
 static u32 visible(const struct top_screen *screen, enum top_column *columns)
 {
-	int room = COLS - NAME_WIDTH - STATE_WIDTH - 2;
+	int room = COLS - NAME_WIDTH - STATE_WIDTH - 1;
 	bool sorted = false;
 	u32 count = 0;
 
@@ -160,120 +164,28 @@ static void draw_guests(struct top_screen *screen, const struct top_sample *samp
 		draw_row(HEAD_LINES + (int)(i - first), &sample->guests[i], columns, count);
 		attroff(A_BOLD);
 	}
-	put(LINES - 1, "q quit   < > sort by another column   r reverse   up down select   "
-		       "enter: one guest");
+	put(LINES - 1, "q quit   < > sort by   r reverse   up down select   enter: one guest");
 }
 
 /* ---- one guest ---- */
 
-/* The next line of a text; false at its end. */
-static bool next_line(const char **text, char *line, size_t size)
+static void draw_detail(struct top_screen *screen, const char *text)
 {
-	size_t length = strcspn(*text, "\n");
+	u32 room = LINES > HEAD_LINES + 1 ? (u32)(LINES - HEAD_LINES - 1) : 0;
+	struct top_page page;
 
-	if (!**text)
-		return false;
-	snprintf(line, size, "%.*s", (int)MIN(length, size - 1), *text);
-	*text += length + ((*text)[length] == '\n');
-	return true;
-}
-
-#define SOURCES 4
-#define STEPS	32
-
-/* Faults of one guest by latency (powers of two of ns) and by source. */
-struct latencies {
-	u64 counts[STEPS][SOURCES];
-};
-
-static const char *const source_names[SOURCES] = {"zero", "same_filled", "compressed", "disk"};
-
-/* "below_ns 4096 17" of one source. */
-static void take_latency(struct latencies *latencies, const char *path, const char *value)
-{
-	unsigned long below, count;
-
-	if (sscanf(value, "below_ns %lu %lu", &below, &count) != 2 || !below)
-		return;
-	for (u32 i = 0; i < SOURCES; i++)
-		if (strcmp(path, source_names[i]) == 0)
-			latencies->counts[MIN(__builtin_ctzl(below), STEPS - 1)][i] = count;
-}
-
-static void draw_latencies(const struct latencies *latencies, int y)
-{
-	put(y++, "%-12s %10s %10s %10s %10s", "faults below", "zero", "same", "zip", "disk");
-	for (u32 step = 0; step < STEPS && y < LINES - 1; step++) {
-		const u64 *counts = latencies->counts[step];
-
-		if (!(counts[0] | counts[1] | counts[2] | counts[3]))
-			continue;
-		put(y++, "%-12s %10s %10s %10s %10s", format_latency(1UL << step).text,
-		    format_count(counts[0]).text, format_count(counts[1]).text,
-		    format_count(counts[2]).text, format_count(counts[3]).text);
-	}
-}
-
-/* Where the next entry of a page of two columns goes. */
-struct cursor {
-	int y;
-	bool right;
-};
-
-/* Writes an entry into the next free half of a line, or a line of its own when it is long. */
-static void put_entry(struct cursor *cursor, const char *entry)
-{
-	int half = MAX(COLS / 2, 40), x;
-	bool wide = strlen(entry) >= (size_t)half;
-
-	if (wide && cursor->right) {
-		cursor->y++;
-		cursor->right = false;
-	}
-	x = cursor->right ? half : 0;
-	if (cursor->y < LINES - 1)
-		mvaddnstr(cursor->y, x, entry, MAX(COLS - x, 0));
-	if (wide || cursor->right)
-		cursor->y++;
-	cursor->right = !wide && !cursor->right;
-}
-
-/* One line of the answer, if it is of this guest: an entry, or a part of a histogram. */
-static void take_detail(struct cursor *cursor, struct latencies *latencies, char *line,
-			const char *prefix)
-{
-	static const char latency[] = "fault/latency_hist/";
-	char *value = strchr(line, '\t'), *path = line + strlen(prefix), entry[LINE_BYTES];
-
-	if (strncmp(line, prefix, strlen(prefix)) != 0 || !value)
-		return;
-	*value++ = '\0';
-	if (strncmp(path, latency, strlen(latency)) == 0) {
-		take_latency(latencies, path + strlen(latency), value);
-		return;
-	}
-	snprintf(entry, sizeof(entry), "%-20.20s %.400s", path, value);
-	format_printable(entry);
-	put_entry(cursor, entry);
-}
-
-/* Every attribute of the guest, and its faults by latency. */
-static void draw_detail(const struct top_screen *screen, const char *text)
-{
-	char line[LINE_BYTES], prefix[ATTACH_NAME_MAX + 8];
-	struct cursor cursor = {.y = HEAD_LINES};
-	struct latencies latencies = {0};
-
-	snprintf(prefix, sizeof(prefix), "/vm/%s/", screen->detail);
-	while (next_line(&text, line, sizeof(line)))
-		take_detail(&cursor, &latencies, line, prefix);
-	if (cursor.y + cursor.right < LINES - 2)
-		draw_latencies(&latencies, cursor.y + cursor.right + 1);
-	put(LINES - 1, "q quit   esc or enter: all guests");
+	if (top_detail(text, screen->detail, (u32)MAX(COLS, 1), &page))
+		put(HEAD_LINES, "out of memory");
+	screen->scroll = MIN(screen->scroll, page.count > room ? page.count - room : 0);
+	for (u32 i = 0; i < room && screen->scroll + i < page.count; i++)
+		put(HEAD_LINES + (int)i, "%s", page.lines[screen->scroll + i]);
+	put(LINES - 1, "q quit   esc or enter: all guests   up down: %u of %u lines",
+	    MIN(screen->scroll + room, page.count), page.count);
 	attron(A_REVERSE);
 	mvhline(HEAD_LINES - 1, 0, ' ', COLS);
 	mvprintw(HEAD_LINES - 1, 0, "guest %s", screen->detail);
 	attroff(A_REVERSE);
+	top_page_free(&page);
 }
 
 void top_screen_draw(struct top_screen *screen, struct top_sample *sample, const char *text,
@@ -289,8 +201,17 @@ void top_screen_draw(struct top_screen *screen, struct top_sample *sample, const
 	refresh();
 }
 
+/* Up or down: the guest selected, or the lines of the one that is shown. */
+static void steer(struct top_screen *screen, int by)
+{
+	u32 *at = screen->detail[0] ? &screen->scroll : &screen->selected;
+
+	*at = by < 0 ? *at - MIN(*at, (u32)-by) : *at + (u32)by;
+}
+
 static void toggle_detail(struct top_screen *screen, const struct top_sample *sample)
 {
+	screen->scroll = 0;
 	if (screen->detail[0] || screen->selected >= sample->count)
 		screen->detail[0] = '\0';
 	else
@@ -321,10 +242,16 @@ bool top_screen_key(struct top_screen *screen, const struct top_sample *sample, 
 		screen->ascending = !screen->ascending;
 		break;
 	case KEY_UP:
-		screen->selected -= screen->selected > 0;
+		steer(screen, -1);
 		break;
 	case KEY_DOWN:
-		screen->selected++;
+		steer(screen, 1);
+		break;
+	case KEY_PPAGE:
+		steer(screen, -10);
+		break;
+	case KEY_NPAGE:
+		steer(screen, 10);
 		break;
 	case '\n':
 	case KEY_ENTER:

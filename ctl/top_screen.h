@@ -10,6 +10,7 @@ struct top_screen {
 	enum top_column sort;
 	bool ascending;
 	u32 selected;		      /* row */
+	u32 scroll;		      /* lines of the one guest that are above the screen */
 	char detail[ATTACH_NAME_MAX]; /* the guest shown alone; "" all */
 };
 

@@ -24,8 +24,10 @@ int wire_ask(int socket, const char *const *words, u32 count)
 		memcpy(request + used, words[i], length);
 		used += length;
 	}
-	if (!ret && send(socket, request, used, MSG_NOSIGNAL) < 0)
-		ret = -errno;
+	/* A signal that is no reason to stop: the terminal's new size, an interrupt that is looked at later. */
+	while (!ret && send(socket, request, used, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			ret = -errno;
 	free(request);
 	return ret;
 }
@@ -55,8 +57,9 @@ int wire_answer(int socket, u32 status, const char *text, size_t length)
 		};
 		struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
 
-		if (sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
-			return -errno;
+		while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
+			if (errno != EINTR)
+				return -errno;
 		text += piece;
 		length -= piece;
 	} while (length);
@@ -72,6 +75,8 @@ int wire_receive(int socket, FILE *out)
 	while (!ret && head.more) {
 		ssize_t got = recv(socket, packet, sizeof(head) + WIRE_PIECE_MAX, 0);
 
+		if (got < 0 && errno == EINTR)
+			continue;
 		if (got < (ssize_t)sizeof(head)) {
 			ret = got < 0 ? -errno : -EPROTO;
 			break;

@@ -83,7 +83,15 @@ struct guest_args {
 	u32 churn_percent;  /* share of the free pages that is kept in use by turns */
 	u32 touch_free; /* write all free pages at the start, as a system does that has booted */
 	u32 no_reports; /* do not report free pages to the host */
-	u32 reserved;
+	u32 rewrite_ms; /* after the fill, every page is rewritten once; 0: never */
+	u32 together; /* after the fill, wait until boot->begin */
+	u32 hold;	/* when its operations are done: keep the memory until told to stop */
+	u32 phase_ops; /* phase: a working set stays for so many operations; 0: by time */
+	u32 fill_ms;	/* the fill takes at least so long; 0: as fast as it goes */
+	u32 common_percent; /* of runs of pages whose content does not depend on the seed */
+	u32 poisons;	/* fill free pages with `poison`, and see that they stay so */
+	u32 poison;
+	u32 scatter; /* give free pages in disorder, as a guest does that has run for long */
 };
 
 struct guest_boot {
@@ -102,6 +110,8 @@ struct guest_boot {
 	u32 interrupts; /* by the VMM: grows when a device would interrupt a guest that can be */
 	/* RAM from this guest address on lies that much higher in guest-physical memory. */
 	u64 hole_start, hole_bytes;
+	u32 begin; /* set by the VMM: all guests are filled */
+	u32 reserved;
 };
 
 #define GUEST_DEVICE_BALLOON 1U
@@ -109,6 +119,7 @@ struct guest_boot {
 enum guest_phase {
 	GUEST_PHASE_BOOT,
 	GUEST_PHASE_FILL,
+	GUEST_PHASE_WAIT, /* for the others to be filled */
 	GUEST_PHASE_RUN,
 	GUEST_PHASE_VERIFY,
 	GUEST_PHASE_DONE
@@ -123,6 +134,7 @@ struct guest_vcpu_stats {
 	u32 phase;	     /* enum guest_phase */
 	u32 permille;	     /* of the phase; 1000 when done, or not known */
 	struct hist latency; /* ns per operation */
+	u64 run_ns;	     /* phase RUN took that long; 0 before it is over */
 };
 
 #define GUEST_STATS_STRIDE 0x2000UL

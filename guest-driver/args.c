@@ -173,6 +173,11 @@ static void store_write(struct guest_args *args, u64 value)
 	args->write_percent = (u32)value;
 }
 
+static void store_common(struct guest_args *args, u64 value)
+{
+	args->common_percent = (u32)value;
+}
+
 static void store_zero(struct guest_args *args, u64 value)
 {
 	args->zero_percent = (u32)value;
@@ -186,6 +191,16 @@ static void store_same(struct guest_args *args, u64 value)
 static void store_random(struct guest_args *args, u64 value)
 {
 	args->random_percent = (u32)value;
+}
+
+static void store_rewrite(struct guest_args *args, u64 value)
+{
+	args->rewrite_ms = (u32)((value + 999) / 1000);
+}
+
+static void store_fill_time(struct guest_args *args, u64 value)
+{
+	args->fill_ms = (u32)((value + 999) / 1000);
 }
 
 static void store_think(struct guest_args *args, u64 value)
@@ -229,6 +244,11 @@ static bool read_turn(const char *text, u64 *value)
 	return *value || !strcmp(text, "work");
 }
 
+static void store_phase_ops(struct guest_args *args, u64 value)
+{
+	args->phase_ops = (u32)value;
+}
+
 static void store_turn(struct guest_args *args, u64 value)
 {
 	args->turn_ms = (u32)(value / 1000);
@@ -261,6 +281,37 @@ static bool read_report(const char *text, u64 *value)
 	return *value || !strcmp(text, "yes");
 }
 
+static bool read_scatter(const char *text, u64 *value)
+{
+	*value = !strcmp(text, "yes");
+	return *value || !strcmp(text, "no");
+}
+
+static void store_scatter(struct guest_args *args, u64 value)
+{
+	args->scatter = (u32)value;
+}
+
+/* One more than the word: 0 is none. */
+static bool read_poison(const char *text, u64 *value)
+{
+	const char *end;
+
+	*value = 0;
+	if (!strcmp(text, "no"))
+		return true;
+	if (!read_digits(text, value, &end) || *end)
+		return false;
+	++*value;
+	return true;
+}
+
+static void store_poison(struct guest_args *args, u64 value)
+{
+	args->poisons = value != 0;
+	args->poison = (u32)(value - 1);
+}
+
 static void store_free(struct guest_args *args, u64 value)
 {
 	args->touch_free = (u32)value;
@@ -271,26 +322,57 @@ static void store_report(struct guest_args *args, u64 value)
 	args->no_reports = (u32)value;
 }
 
+static bool read_after(const char *text, u64 *value)
+{
+	*value = !strcmp(text, "hold");
+	return *value || !strcmp(text, "end");
+}
+
+static bool read_begin(const char *text, u64 *value)
+{
+	*value = !strcmp(text, "together");
+	return *value || !strcmp(text, "filled");
+}
+
+static void store_begin(struct guest_args *args, u64 value)
+{
+	args->together = (u32)value;
+}
+
+static void store_after(struct guest_args *args, u64 value)
+{
+	args->hold = (u32)value;
+}
+
 /* `mix` stands before `write`: keys are stored in this order, so that `write` wins. */
 static const struct arg_key keys[] = {
 	{"mix", KV, read_mix, store_write, 0, 100, "A, B or C"},
 	{"fill", ALL, read_percent, store_fill, 1, 100, "1% .. 100%"},
 	{"write", ALL, read_percent, store_write, 0, 100, "0% .. 100%"},
+	{"common", ALL, read_percent, store_common, 0, 100, "0% .. 100%"},
 	{"zero", ALL, read_percent, store_zero, 0, 100, "0% .. 100%"},
 	{"same", ALL, read_percent, store_same, 0, 100, "0% .. 100%"},
 	{"random", ALL, read_percent, store_random, 0, 100, "0% .. 100%"},
+	{"rewrite", ALL & ~KV, read_time, store_rewrite, 0, 3600000000, "0 .. 1h, as in 30s"},
+	{"fill-time", ALL, read_time, store_fill_time, 0, 3600000000, "0 .. 1h, as in 20s"},
 	{"think", ALL, read_time, store_think, 0, 1000000, "0 .. 1s, as in 50us"},
 	{"ops", ALL, read_count, store_ops, 0, UINT64_MAX, "a number of operations, as in 100000"},
+	{"begin", ALL, read_begin, store_begin, 0, 1, "filled or together"},
+	{"after", ALL, read_after, store_after, 0, 1, "end or hold"},
 	{"turn", ALL, read_time, store_turn, 10000, 3600000000, "10ms .. 1h, as in 15s"},
 	{"turn-first", ALL, read_turn, store_turn_first, 0, 1, "work or rest"},
 	{"verify", ALL, read_verify, store_verify, 0, 1, "end or no"},
 	{"theta", KV, read_fraction, store_theta, 0, 999, "0 .. 0.999"},
 	{"value", KV, read_bytes, store_value, 32, 64 * KiB, "32 .. 64K"},
 	{"phase", PHASE, read_time, store_phase, 10000, 3600000000, "10ms .. 1h, as in 2s"},
+	{"phase-ops", PHASE, read_count, store_phase_ops, 0, UINT32_MAX,
+	 "a number of operations, as in 10000"},
 	{"cache", PAGES, read_percent, store_cache, 0, 90, "0% .. 90%"},
 	{"churn", ALL, read_percent, store_churn, 0, 90, "0% .. 90%"},
 	{"free", ALL, read_free, store_free, 0, 1, "touched or untouched"},
 	{"report", ALL, read_report, store_report, 0, 1, "yes or no"},
+	{"scatter", ALL, read_scatter, store_scatter, 0, 1, "yes or no"},
+	{"poison", ALL, read_poison, store_poison, 0, 1UL + UINT32_MAX, "no or 0 .. 4294967295"},
 	{"phase-size", PHASE, read_percent, store_phase_size, 1, 100, "1% .. 100%"},
 };
 

@@ -9,6 +9,9 @@
  *	zero        0% .. 100%       pages (or values) of zeroes                     all
  *	same        0% .. 100%       pages of one repeated 32-bit word               all
  *	random      0% .. 100%       incompressible pages; what is left is data      all
+ *	common      0% .. 100%       of runs of 16 pages, alike in all guests        all
+ *	fill-time   0 .. 1h          the fill is spread over so long                 all
+ *	rewrite     0 .. 1h          that long after the fill all pages are rewritten  all but kv
  *	think       0 .. 1s          pause after each operation, on average          all
  *	turn        10ms .. 1h       works so long, rests so long, and so on         all
  *	turn-first  work | rest      what it begins with                             all
@@ -21,6 +24,8 @@
  *	churn       0% .. 90%        share of the free pages in use by turns         all
  *	free        touched | untouched  whether free pages are written at the start     all
  *	report      yes | no         report free pages to the host                   all
+ *	scatter     yes | no         give free pages to the balloon in disorder         all
+ *	poison      no | 0 .. 4294967295  fill free pages with that word, and check them  all
  *	phase       10ms .. 1h       how long a working set stays                    phase
  *	phase-size  1% .. 100%       its share of the pages                          phase
  *

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-driver/balloon.h"
+#include "guest-driver/free_pages.h"
 #include "guest-driver/guest.h"
 #include "guest-driver/memory.h"
+#include "guest-driver/poison.h"
 #include "virtio/mmio_abi.h"
 
 #define OOM_PAGES    512U
-#define MS	     1000000ULL
-#define DELAY_FIRST  (1000 * MS)
-#define DELAY_LEAST  (250 * MS)
-#define DELAY_MOST   (30000 * MS)
-#define TICK	     (10 * MS) /* while something is not done for want of others */
+#define TICK	     10000000ULL /* ns, while something is not done for want of others */
 #define NO_LIMIT     UINT32_MAX
-#define OUR_FEATURES ((1ULL << BALLOON_FEATURES) - 1 - (1ULL << BALLOON_F_PAGE_POISON))
+#define OUR_FEATURES ((1ULL << BALLOON_FEATURES) - 1)
 
 static u32 read_register(struct guest_cpu *cpu, u32 offset)
 {
@@ -23,23 +21,32 @@ static void write_register(struct guest_cpu *cpu, u32 offset, u32 value)
 	cpu->platform->write_register(cpu, offset, value);
 }
 
-static u64 physical(const struct guest_cpu *cpu, u64 address)
+u64 balloon_physical(const struct guest_cpu *cpu, u64 address)
 {
 	const struct guest_boot *boot = cpu->boot;
 
 	return address < boot->hole_start ? address : address + boot->hole_bytes;
 }
 
-static u64 physical_of(const struct guest_cpu *cpu, const void *pointer)
+u64 balloon_physical_of(const struct guest_cpu *cpu, const void *pointer)
 {
-	return physical(cpu, guest_address(cpu, pointer));
+	return balloon_physical(cpu, guest_address(cpu, pointer));
 }
 
 /* ---- finding the device ---- */
 
+/* Poisoning is agreed on only by a guest that does it: else the host would have to keep what is in free
+ * pages for nothing. */
+static u64 features_wanted(const struct guest_cpu *cpu)
+{
+	u64 features = OUR_FEATURES | 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_F_EVENT_IDX;
+
+	return cpu->args.poisons ? features : features - (1ULL << BALLOON_F_PAGE_POISON);
+}
+
 static bool negotiate(struct guest_cpu *cpu)
 {
-	const u64 features = OUR_FEATURES | 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_F_EVENT_IDX;
+	const u64 features = features_wanted(cpu);
 	u32 status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
 
 	if (read_register(cpu, VIRTIO_MMIO_MAGIC) != VIRTIO_MMIO_MAGIC_VALUE ||
@@ -74,7 +81,7 @@ static void set_up_queue(struct guest_cpu *cpu, struct vq *vq, u32 index, u8 *me
 		 vq_available_offset()},
 		{VIRTIO_MMIO_QUEUE_DEVICE_LOW, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, vq_used_offset()},
 	};
-	u64 base = physical_of(cpu, memory);
+	u64 base = balloon_physical_of(cpu, memory);
 
 	vq_init(vq, index, memory);
 	write_register(cpu, VIRTIO_MMIO_QUEUE_SEL, index);
@@ -91,7 +98,7 @@ static void send(struct guest_cpu *cpu, enum balloon_queue queue, const void *bu
 	struct vq *vq = &cpu->balloon.queues[queue];
 	u16 before = vq->added;
 
-	vq_add(vq, physical_of(cpu, buffer), bytes, false);
+	vq_add(vq, balloon_physical_of(cpu, buffer), bytes, false);
 	vq_kick(vq, cpu, before);
 }
 
@@ -106,10 +113,13 @@ void balloon_start(struct guest_cpu *cpu)
 		return;
 	balloon->shared = guest_pointer(cpu, GUEST_SHARED);
 	balloon->frames_limit = NO_LIMIT;
-	balloon->report_delay = DELAY_FIRST;
-	balloon->report_due = guest_now_ns(cpu) + DELAY_FIRST;
+	balloon->report_delay = FREE_DELAY_FIRST;
+	balloon->report_due = guest_now_ns(cpu) + FREE_DELAY_FIRST;
 	for (u32 i = 0; i < BALLOON_QUEUES; i++)
 		set_up_queue(cpu, &balloon->queues[i], i, balloon->shared->rings[i]);
+	if (cpu->args.poisons)
+		write_register(cpu, VIRTIO_MMIO_CONFIG + offsetof(struct balloon_config, poison),
+			       cpu->args.poison);
 	write_register(cpu, VIRTIO_MMIO_STATUS,
 		       VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
 			       VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK);
@@ -192,7 +202,7 @@ static void start_transfer(struct guest_cpu *cpu, enum balloon_transfer transfer
 	balloon->returned = 0;
 	for (u32 i = 0; i < count; i++)
 		shared->frames[i] =
-			(u32)(physical(cpu, (u64)shared->pages[i] * PAGE_SIZE) / PAGE_SIZE);
+			(u32)(balloon_physical(cpu, (u64)shared->pages[i] * PAGE_SIZE) / PAGE_SIZE);
 	send(cpu, transfer == TRANSFER_INFLATE ? BALLOON_INFLATE_QUEUE : BALLOON_DEFLATE_QUEUE,
 	     shared->frames, count * (u32)sizeof(shared->frames[0]));
 }
@@ -230,6 +240,16 @@ static void finish_inflate(struct guest_cpu *cpu)
 	write_actual(cpu);
 }
 
+/* Free again. A guest that poisons its free pages does so with these at once. */
+static void set_free(struct guest_cpu *cpu, u32 page)
+{
+	struct frames *frames = &cpu->balloon.frames;
+
+	poison_fill(cpu, guest_pointer(cpu, page * PAGE_SIZE));
+	frames_set(frames, (u32)(page - frames->first),
+		   cpu->args.poisons ? FRAME_DIRTY : FRAME_CLEAN);
+}
+
 static void finish_deflate(struct guest_cpu *cpu)
 {
 	struct balloon_driver *balloon = &cpu->balloon;
@@ -237,8 +257,7 @@ static void finish_deflate(struct guest_cpu *cpu)
 	balloon->actual -= balloon->count;
 	balloon->transfer = balloon->of_caches ? TRANSFER_RETURN : TRANSFER_NONE;
 	for (u32 i = 0; i < balloon->count && !balloon->of_caches; i++)
-		frames_set(&balloon->frames,
-			   (u32)(balloon->shared->pages[i] - balloon->frames.first), FRAME_CLEAN);
+		set_free(cpu, balloon->shared->pages[i]);
 	write_actual(cpu);
 }
 
@@ -359,103 +378,9 @@ void balloon_out_of_memory(struct guest_cpu *cpu)
 	plan(cpu);
 }
 
-/* ---- reporting free pages ---- */
-
 void balloon_note_reuse(struct balloon_driver *balloon, u32 pages)
 {
 	balloon->reused += pages;
-}
-
-/* A quarter of what was reported used again within a delay is too much, a sixteenth very little. */
-static void adapt_delay(struct balloon_driver *balloon)
-{
-	if (balloon->reused * 4 > balloon->reported)
-		balloon->report_delay = MIN(balloon->report_delay * 2, DELAY_MOST);
-	else if (balloon->reused * 16 <= balloon->reported)
-		balloon->report_delay = MAX(balloon->report_delay / 2, DELAY_LEAST);
-	balloon->reported = balloon->reused = 0;
-}
-
-static void finish_reports(struct balloon_driver *balloon)
-{
-	while (vq_take(&balloon->queues[BALLOON_REPORT_QUEUE]))
-		;
-	if (!balloon->reports || vq_pending(&balloon->queues[BALLOON_REPORT_QUEUE]))
-		return;
-	for (u32 i = 0; i < balloon->reports; i++) {
-		u32 first = (u32)(balloon->shared->reports[i] - balloon->frames.first);
-
-		for (u32 j = first; j < first + REGION_PAGES; j++)
-			frames_set(&balloon->frames, j, FRAME_REPORTED);
-	}
-	balloon->reported += balloon->reports * REGION_PAGES;
-	balloon->reports = 0;
-}
-
-static void report(struct guest_cpu *cpu, u64 now)
-{
-	struct balloon_driver *balloon = &cpu->balloon;
-	struct vq *vq = &balloon->queues[BALLOON_REPORT_QUEUE];
-	u16 before = vq->added;
-
-	finish_reports(balloon);
-	if (balloon->reports || now < balloon->report_due || cpu->args.no_reports)
-		return;
-	if (balloon->reported)
-		adapt_delay(balloon);
-	balloon->report_due = now + balloon->report_delay;
-	if (balloon->frames.have[FRAME_DIRTY] < REGION_PAGES)
-		return;
-	balloon->reports =
-		frames_report(&balloon->frames, balloon->shared->reports, BALLOON_REPORTS);
-	for (u32 i = 0; i < balloon->reports; i++)
-		vq_add(vq, physical(cpu, (u64)balloon->shared->reports[i] * PAGE_SIZE), REGION_SIZE,
-		       true);
-	if (balloon->reports)
-		vq_kick(vq, cpu, before);
-}
-
-/* ---- hinting free pages ---- */
-
-/* The round's number, what is free, the end: all at once. The pages may be used while the host has the
- * hints; it keeps what is written. */
-static void answer_hint(struct guest_cpu *cpu)
-{
-	struct balloon_driver *balloon = &cpu->balloon;
-	struct vq *vq = &balloon->queues[BALLOON_HINT_QUEUE];
-	u32 *command = balloon->shared->hint_command;
-	u16 before = vq->added;
-	u32 at = 0, count;
-
-	command[0] = balloon->hint_command;
-	command[1] = BALLOON_HINT_STOP;
-	vq_add(vq, physical_of(cpu, &command[0]), sizeof(command[0]), false);
-	while (vq_pending(vq) < VQ_SIZE - 1) {
-		u64 address;
-
-		at = frames_find_free(&balloon->frames, at, &count);
-		if (!count)
-			break;
-		address = (balloon->frames.first + at) * PAGE_SIZE;
-		count = MIN(count, (u32)(GiB / PAGE_SIZE));
-		if (address < cpu->boot->hole_start) /* a buffer is in one piece */
-			count = (u32)MIN(count, (cpu->boot->hole_start - address) / PAGE_SIZE);
-		vq_add(vq, physical(cpu, address), count * (u32)PAGE_SIZE, true);
-		at += count;
-	}
-	vq_add(vq, physical_of(cpu, &command[1]), sizeof(command[1]), false);
-	vq_kick(vq, cpu, before);
-	balloon->hint_wanted = false;
-}
-
-static void hint(struct guest_cpu *cpu)
-{
-	struct vq *vq = &cpu->balloon.queues[BALLOON_HINT_QUEUE];
-
-	while (vq_take(vq))
-		;
-	if (cpu->balloon.hint_wanted && !vq_pending(vq))
-		answer_hint(cpu);
 }
 
 /* ---- what drives it ---- */
@@ -510,8 +435,8 @@ void balloon_poll(struct guest_cpu *cpu, u64 now, bool interrupted)
 	plan(cpu);
 	if (vq_take(&balloon->queues[BALLOON_STATS_QUEUE]))
 		send_stats(cpu);
-	report(cpu, now);
-	hint(cpu);
+	free_pages_report(cpu, now);
+	free_pages_hint(cpu);
 	if (balloon_busy(cpu))
 		balloon->due = now;
 }

@@ -7,10 +7,6 @@
  * Asked for memory it gives free pages first, whole blocks before single pages, then asks the page caches
  * of all vCPUs for what they used least recently; never the last reserve of either. What it cannot give it
  * does not: `actual` says how far it got. One transfer of many pages is under way at a time.
- *
- * Free blocks that were written since are reported to the host after a delay, which grows when reported
- * blocks are soon used again (the host then has to bring zeroes: time spent on allocation) and shrinks when
- * they are not (memory released late).
  */
 #ifndef GUEST_DRIVER_BALLOON_H
 #define GUEST_DRIVER_BALLOON_H
@@ -80,6 +76,10 @@ void balloon_out_of_memory(struct guest_cpu *cpu);
 
 /* Whether something is under way that the next poll will go on with. */
 bool balloon_busy(const struct guest_cpu *cpu);
+
+/* Where the host sees a guest address, or what is pointed to. */
+u64 balloon_physical(const struct guest_cpu *cpu, u64 address);
+u64 balloon_physical_of(const struct guest_cpu *cpu, const void *pointer);
 
 /* A page that was reported as free is used again. */
 void balloon_note_reuse(struct balloon_driver *balloon, u32 pages);

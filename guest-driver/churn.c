@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-driver/churn.h"
 #include "guest-driver/guest.h"
+#include "guest-driver/poison.h"
 
 #define RUN_PAGES 32U
 /* Content of its own, beside that of the workload's units. */
@@ -22,6 +23,8 @@ static void take(struct guest_cpu *cpu, u32 frame)
 {
 	struct frames *frames = &cpu->balloon.frames;
 
+	if (frames->state[frame] != FRAME_CLEAN)
+		poison_check(cpu, page_of(cpu, frame));
 	if (frames->state[frame] == FRAME_REPORTED)
 		balloon_note_reuse(&cpu->balloon, 1);
 	frames_set(frames, frame, FRAME_USED);
@@ -33,7 +36,7 @@ static void take(struct guest_cpu *cpu, u32 frame)
 static void let_go(struct guest_cpu *cpu, u32 frame)
 {
 	struct frames *frames = &cpu->balloon.frames;
-	const u8 *page = page_of(cpu, frame);
+	u8 *page = page_of(cpu, frame);
 	u32 version = 1U + frames->version[frame];
 
 	if (content_matches(&cpu->content, page, PAGE_SIZE, guest_piece(cpu, CHURN_UNIT + frame),
@@ -43,6 +46,7 @@ static void let_go(struct guest_cpu *cpu, u32 frame)
 		guest_failed(cpu, page,
 			     guest_diagnose(cpu, page, PAGE_SIZE, CHURN_UNIT + frame, version),
 			     CHURN_UNIT + frame, version);
+	poison_fill(cpu, page);
 	frames_set(frames, frame, FRAME_DIRTY);
 }
 

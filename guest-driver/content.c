@@ -11,18 +11,29 @@
 #define NOISE_SCALE 0xaef17502108ef2d9ULL
 #define SAME_STEP   0x9e3779b1U
 #define BLOCK_WORDS 8
+#define COMMON_RUN  16 /* pieces that are common, or not, together */
+#define COMMON_SEED 0x636f6d6d6f6eULL
 
 void content_init(struct content *content, const struct guest_args *args, u64 seed)
 {
 	content->seed = seed;
+	content->common_below = args->common_percent;
 	content->zero_below = args->zero_percent;
 	content->same_below = content->zero_below + args->same_percent;
 	content->random_below = content->same_below + args->random_percent;
 }
 
+/* Guests of different seeds agree on which runs they have in common, and on what is there. */
+static u64 seed_of(const struct content *content, u64 piece)
+{
+	u64 draw = random_mix(COMMON_SEED ^ piece / COMMON_RUN * RANDOM_GAMMA);
+
+	return random_scale(draw, 100) < content->common_below ? COMMON_SEED : content->seed;
+}
+
 static u64 piece_hash(const struct content *content, u64 piece, u32 version)
 {
-	return random_mix(random_mix(content->seed ^ piece * RANDOM_GAMMA) + version);
+	return random_mix(random_mix(seed_of(content, piece) ^ piece * RANDOM_GAMMA) + version);
 }
 
 static enum content_kind kind_of(const struct content *content, u64 hash)
@@ -44,7 +55,8 @@ enum content_kind content_kind(const struct content *content, u64 piece, u32 ver
 /* Twice a 32-bit word that differs between any two versions of a piece. */
 static u64 same_word(const struct content *content, u64 piece, u32 version)
 {
-	u32 word = (u32)random_mix(content->seed ^ piece * RANDOM_GAMMA) + version * SAME_STEP;
+	u32 word = (u32)random_mix(seed_of(content, piece) ^ piece * RANDOM_GAMMA) +
+		   version * SAME_STEP;
 
 	return (u64)word << 32 | word;
 }

@@ -20,7 +20,8 @@ struct content {
 	const u8 *data; /* data_bytes of it, at least as large as any piece */
 	u64 data_bytes;
 	u64 seed;
-	u32 zero_below; /* cumulative percentages: the kind of a draw in 0 .. 99 */
+	u32 common_below; /* percentage of runs of pieces that are the same in all guests */
+	u32 zero_below;	  /* cumulative percentages: the kind of a draw in 0 .. 99 */
 	u32 same_below;
 	u32 random_below;
 };

@@ -2,10 +2,12 @@
 #include "guest-driver/frames.h"
 #include "guest-driver/guest.h"
 #include "guest-driver/memory.h"
+#include "guest-driver/poison.h"
 
 /* The last reserve: a 64th of RAM, at least 1 MiB. */
 #define RESERVE_PART  64
 #define RESERVE_LEAST (MiB / PAGE_SIZE)
+#define STRIDE	      7368787U /* a prime above any count of frames of a guest of 28 GiB */
 
 void frames_init(struct frames *frames, struct guest_cpu *cpu, u64 start)
 {
@@ -22,6 +24,7 @@ void frames_init(struct frames *frames, struct guest_cpu *cpu, u64 start)
 	frames->first = start / PAGE_SIZE + tables;
 	frames->count = (u32)(pages - tables);
 	frames->reserve = (u32)reserve;
+	frames->scatter = cpu->args.scatter;
 	frames->have[FRAME_CLEAN] = frames->count;
 	/* Memory is zero before it is first written, which is FRAME_CLEAN. */
 }
@@ -29,9 +32,12 @@ void frames_init(struct frames *frames, struct guest_cpu *cpu, u64 start)
 void frames_touch(struct frames *frames, struct guest_cpu *cpu)
 {
 	for (u32 i = 0; i < frames->count; i++) {
+		void *page = guest_pointer(cpu, (frames->first + i) * PAGE_SIZE);
+
 		if (!frame_is_free(frames->state[i]))
 			continue;
-		*(volatile u64 *)guest_pointer(cpu, (frames->first + i) * PAGE_SIZE) = i + 1;
+		*(volatile u64 *)page = i + 1;
+		poison_fill(cpu, page);
 		frames_set(frames, i, FRAME_DIRTY);
 	}
 }
@@ -66,11 +72,27 @@ static void take(struct frames *frames, u32 frame, u32 *pages, u32 *count)
 	pages[(*count)++] = (u32)(frames->first + frame);
 }
 
+/* Frames in an order in which no two that follow each other are neighbours. */
+static u32 inflate_scattered(struct frames *frames, u32 *pages, u32 most)
+{
+	u32 count = 0;
+
+	for (u32 looked = 0; looked < frames->count && count < most; looked++) {
+		u32 frame = (u32)(frames->scattered++ * (u64)STRIDE % frames->count);
+
+		if (frame_is_free(frames->state[frame]))
+			take(frames, frame, pages, &count);
+	}
+	return count;
+}
+
 u32 frames_inflate(struct frames *frames, u32 *pages, u32 most)
 {
 	u32 count = 0;
 	bool dirty;
 
+	if (frames->scatter)
+		return inflate_scattered(frames, pages, most);
 	for (u32 block = before_blocks(frames);
 	     block + REGION_PAGES <= frames->count && count + REGION_PAGES <= most;
 	     block += REGION_PAGES) {

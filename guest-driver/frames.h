@@ -25,9 +25,11 @@ enum frame_state {
 struct frames {
 	u64 first; /* page number of the guest */
 	u32 count;
-	u32 reserve; /* the last free pages, which the balloon does not get */
-	u8 *state;   /* enum frame_state, of each */
-	u8 *version; /* of its content while it is used */
+	bool scatter;  /* give them in disorder */
+	u32 scattered; /* how many places of that order were looked at */
+	u32 reserve;   /* the last free pages, which the balloon does not get */
+	u8 *state;     /* enum frame_state, of each */
+	u8 *version;   /* of its content while it is used */
 	u32 have[FRAME_STATES];
 };
 
@@ -57,8 +59,8 @@ static inline u32 frames_spare(const struct frames *frames)
 	return free > frames->reserve ? free - frames->reserve : 0;
 }
 
-/* Chooses up to `most` free frames for the balloon, whole blocks first, and marks them. Returns how many
- * page numbers are in `pages`. */
+/* Chooses up to `most` free frames for the balloon, whole blocks first unless they go in disorder, and marks
+ * them. Returns how many page numbers are in `pages`. */
 u32 frames_inflate(struct frames *frames, u32 *pages, u32 most);
 
 /* The same with frames that the balloon has and is to give back; they become free by frames_set(). */

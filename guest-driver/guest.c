@@ -6,6 +6,7 @@
 #include "guest-driver/line.h"
 #include "guest-driver/guest.h"
 #include "guest-driver/memory.h"
+#include "guest-driver/pages.h"
 #include "guest-driver/random.h"
 #include "guest-driver/stats.h"
 
@@ -14,6 +15,7 @@
 #define LARGEST_PIECE  (64 * KiB)
 #define TURN_REST_MS   100 /* before each operation of a guest whose turn it is to rest */
 #define THINK_STEP_US  1000
+#define HOLD_REST_MS   100
 
 u64 guest_now_ns(const struct guest_cpu *cpu)
 {
@@ -120,11 +122,27 @@ static void enter(struct guest_cpu *cpu, enum guest_phase phase)
 	cpu->platform->doorbell(cpu);
 }
 
+/* Sleeps while the fill is ahead of the time it was given. */
+static void pace_fill(struct guest_cpu *cpu, u64 began)
+{
+	u64 due_ms = cpu->args.fill_ms * cpu->filled / cpu->units;
+	u64 passed_ms = (guest_now_ns(cpu) - began) / 1000000;
+
+	if (due_ms > passed_ms) {
+		cpu->platform->sleep_ms(cpu, (u32)(due_ms - passed_ms));
+		cpu->patience = 0;
+	}
+}
+
 static void fill(struct guest_cpu *cpu, const struct workload *workload)
 {
+	u64 began = guest_now_ns(cpu);
+
 	enter(cpu, GUEST_PHASE_FILL);
 	while (cpu->filled < cpu->units && !guest_stopped(cpu)) {
 		workload->fill(cpu, cpu->filled++);
+		if (cpu->args.fill_ms)
+			pace_fill(cpu, began);
 		guest_poll(cpu);
 		progress(cpu, cpu->filled, cpu->units);
 	}
@@ -179,10 +197,29 @@ static bool rest(struct guest_cpu *cpu, u32 milliseconds)
 	return !early;
 }
 
+/* All of memory at once, when its time has come: where pages are shared, a storm of writes to them. */
+static void rewrite_when_due(struct guest_cpu *cpu)
+{
+	if (!cpu->rewrite_at || guest_now_ns(cpu) < cpu->rewrite_at)
+		return;
+	cpu->rewrite_at = 0;
+	for (u64 page = 0; page < cpu->filled && !guest_stopped(cpu); page++)
+		pages_rewrite(cpu, page);
+}
+
+static void await_others(struct guest_cpu *cpu)
+{
+	enter(cpu, GUEST_PHASE_WAIT);
+	while (!__atomic_load_n(&cpu->boot->begin, __ATOMIC_ACQUIRE) && !guest_stopped(cpu))
+		rest(cpu, HOLD_REST_MS);
+}
+
 static void run(struct guest_cpu *cpu, const struct workload *workload)
 {
 	enter(cpu, GUEST_PHASE_RUN);
 	cpu->run_began = guest_now_ns(cpu);
+	if (cpu->args.rewrite_ms)
+		cpu->rewrite_at = guest_now_ns(cpu) + cpu->args.rewrite_ms * 1000000ULL;
 	while (!guest_stopped(cpu) && (!cpu->args.ops || cpu->stats->ops < cpu->args.ops)) {
 		u32 pause = resting(cpu) ? TURN_REST_MS : workload->rest_ms;
 
@@ -190,9 +227,13 @@ static void run(struct guest_cpu *cpu, const struct workload *workload)
 			continue;
 		operate(cpu, workload);
 		guest_poll(cpu);
+		rewrite_when_due(cpu);
 		if (cpu->args.think_us)
 			think(cpu);
 	}
+	stats_set(cpu->stats->run_ns, guest_now_ns(cpu) - cpu->run_began);
+	while (cpu->args.hold && !guest_stopped(cpu))
+		rest(cpu, HOLD_REST_MS);
 }
 
 /* Only units that were filled: a stop may have come early. */
@@ -248,7 +289,9 @@ static bool find_data(struct guest_cpu *cpu, const u8 *data)
 		return false;
 	cpu->content.data = guest_pointer(cpu, text);
 	cpu->content.data_bytes = TEXT_BYTES;
-	content_make_text(guest_pointer(cpu, text), TEXT_BYTES, cpu->boot->seed);
+	/* What guests have in common is cut from the same text. */
+	content_make_text(guest_pointer(cpu, text), TEXT_BYTES,
+			  cpu->args.common_percent ? 0 : cpu->boot->seed);
 	return true;
 }
 
@@ -293,6 +336,8 @@ enum guest_exit guest_run(struct guest_cpu *cpu, const u8 *data)
 	if (!cpu->index)
 		begin_balloon(cpu);
 	fill(cpu, workload);
+	if (cpu->args.together)
+		await_others(cpu);
 	run(cpu, workload);
 	if (cpu->args.verify_end)
 		verify(cpu, workload);

@@ -53,7 +53,7 @@ struct pages {
 	u64 count; /* of those with a place of their own; units beyond are of the cache */
 	struct cache cache;
 	u64 cursor;	/* sweep: the next page; phase: the first page of the working set */
-	u64 phase_ends; /* phase: by the clock of guest_now_ns */
+	u64 phase_ends; /* phase: by the clock of guest_now_ns, or by operations */
 };
 
 /* A hash table of records; see kv.h. */
@@ -90,6 +90,7 @@ struct guest_cpu {
 	struct balloon_driver balloon; /* of vCPU 0 */
 	struct churn churn;	       /* ... too */
 	struct exchange *exchange;
+	u64 rewrite_at; /* by the clock of guest_now_ns; 0: not, or done */
 
 	/* Of whichever workload runs. */
 	union {

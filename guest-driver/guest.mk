@@ -3,8 +3,8 @@
 # The guest twice: as a freestanding ELF file inside the ballast binary, never instrumented, and as
 # host objects for accel=thread.
 
-GUEST_SRC := $(addprefix guest-driver/,balloon.c cache.c churn.c content.c fmath.c frames.c guest.c \
-	       heap.c kv.c line.c pages.c vq.c workloads.c zipf.c)
+GUEST_SRC := $(addprefix guest-driver/,balloon.c cache.c churn.c content.c fmath.c frames.c free_pages.c \
+	       guest.c heap.c kv.c line.c pages.c poison.c vq.c workloads.c zipf.c)
 NANO_SRC  := $(GUEST_SRC) guest-driver/memory.c guest-driver/platform_kvm.c
 HOST_SRC  := $(GUEST_SRC) guest-driver/args.c guest-driver/platform_thread.c
 

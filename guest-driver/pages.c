@@ -81,8 +81,12 @@ void pages_verify(struct guest_cpu *cpu, u64 page)
 void pages_access(struct guest_cpu *cpu, u64 page)
 {
 	pages_verify(cpu, page);
-	if (is_cached(cpu, page) || !random_chance(&cpu->random, cpu->args.write_percent))
-		return;
+	if (!is_cached(cpu, page) && random_chance(&cpu->random, cpu->args.write_percent))
+		pages_rewrite(cpu, page);
+}
+
+void pages_rewrite(struct guest_cpu *cpu, u64 page)
+{
 	write_page(cpu, page, cpu->pages.versions[page] + 1);
 	cpu->writes++;
 }

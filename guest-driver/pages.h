@@ -20,4 +20,7 @@ void pages_audit(struct guest_cpu *cpu);
  * version. */
 void pages_access(struct guest_cpu *cpu, u64 page);
 
+/* Writes the next version of a page that was filled. */
+void pages_rewrite(struct guest_cpu *cpu, u64 page);
+
 #endif

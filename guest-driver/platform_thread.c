@@ -54,6 +54,7 @@ void guest_stats_copy(struct guest_vcpu_stats *to, const struct guest_vcpu_stats
 	copy_field(bad_address);
 	copy_field(phase);
 	copy_field(permille);
+	copy_field(run_ns);
 	copy_field(latency.count);
 	copy_field(latency.sum);
 	copy_field(latency.max);

@@ -24,16 +24,19 @@ static void operate_sweep(struct guest_cpu *cpu)
 	pages->cursor = pages->cursor + 1 < cpu->units ? pages->cursor + 1 : 0;
 }
 
+/* `now` is a time or a number of operations. */
 static void move_working_set(struct guest_cpu *cpu, u64 now)
 {
+	u64 stay = cpu->args.phase_ops ? cpu->args.phase_ops : cpu->args.phase_ms * 1000000ULL;
+
 	cpu->pages.cursor = random_below(&cpu->random, cpu->units);
-	cpu->pages.phase_ends = now + cpu->args.phase_ms * 1000000ULL;
+	cpu->pages.phase_ends = now + stay;
 }
 
 /* The working set is a run of pages that wraps round at the end. */
 static void operate_phase(struct guest_cpu *cpu)
 {
-	u64 now = guest_now_ns(cpu), page;
+	u64 now = cpu->args.phase_ops ? cpu->stats->ops + 1 : guest_now_ns(cpu), page;
 	u64 window = MAX(cpu->units * cpu->args.phase_percent / 100, 1);
 
 	if (now >= cpu->pages.phase_ends)

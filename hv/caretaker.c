@@ -51,6 +51,8 @@ static void *caretaker_thread(void *argument)
 			hv_guest_order_stop(guest);
 			ordered = true;
 		}
+		if (atomic_exchange(&caretaker->begin, false))
+			hv_guest_begin(guest);
 		collect(caretaker);
 		rest(caretaker);
 	}
@@ -82,6 +84,12 @@ int caretaker_start(struct caretaker *caretaker, struct hv_guest *guest)
 void caretaker_order_stop(struct caretaker *caretaker)
 {
 	caretaker->stop = true;
+	hv_event_raise(caretaker->wake);
+}
+
+void caretaker_begin(struct caretaker *caretaker)
+{
+	caretaker->begin = true;
 	hv_event_raise(caretaker->wake);
 }
 

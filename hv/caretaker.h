@@ -14,6 +14,7 @@ struct caretaker {
 	struct hv_guest *guest;
 	int wake;	       /* eventfd: look at the flags */
 	_Atomic bool stop;     /* order the guest to stop */
+	_Atomic bool begin;    /* tell it that all guests are filled */
 	_Atomic bool finished; /* the guest has ended and the last statistics are in */
 	pthread_mutex_t lock;  /* guards stats; a leaf */
 	struct attach_stats stats;
@@ -25,6 +26,9 @@ int caretaker_start(struct caretaker *caretaker, struct hv_guest *guest);
 
 /* Asks the guest to finish; returns at once. */
 void caretaker_order_stop(struct caretaker *caretaker);
+
+/* Lets a guest that waits for the others begin; returns at once. */
+void caretaker_begin(struct caretaker *caretaker);
 
 /* The latest statistics. */
 void caretaker_stats(struct caretaker *caretaker, struct attach_stats *stats);

@@ -189,6 +189,12 @@ void hv_guest_order_stop(struct hv_guest *guest)
 	guest->payload->order_stop(guest);
 }
 
+void hv_guest_begin(struct hv_guest *guest)
+{
+	if (guest->payload->begin)
+		guest->payload->begin(guest);
+}
+
 void hv_guest_wake(struct hv_guest *guest)
 {
 	pthread_mutex_lock(&guest->lock);

@@ -89,6 +89,9 @@ void hv_guest_collect(const struct hv_guest *guest, struct attach_stats *stats);
 /* Asks the workload to verify and end, and wakes vCPUs that sleep; a kernel is ended at once. */
 void hv_guest_order_stop(struct hv_guest *guest);
 
+/* Tells a guest that waits for the others that they are filled. Touches guest memory. */
+void hv_guest_begin(struct hv_guest *guest);
+
 /* For payloads: vCPUs that sleep wake, and none sleeps any more. */
 void hv_guest_wake(struct hv_guest *guest);
 

@@ -29,6 +29,8 @@ struct payload_ops {
 	void (*collect)(const struct hv_guest *guest, struct attach_stats *stats);
 	/* Asks it to end. */
 	void (*order_stop)(struct hv_guest *guest);
+	/* Tells what runs that all guests are filled. NULL: it does not care. */
+	void (*begin)(struct hv_guest *guest);
 };
 
 extern const struct payload_ops payload_nano;

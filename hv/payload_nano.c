@@ -119,18 +119,37 @@ static void sum_vcpu(const struct hv_guest *guest, u32 vcpu, struct attach_stats
 	}
 }
 
+/* How long the slowest vCPU worked; 0 while any still does. */
+static u64 worked_ns(const struct hv_guest *guest)
+{
+	const u8 *stats = guest->ram.base + GUEST_STATS;
+	u64 longest = 0;
+
+	for (u32 i = 0; i < guest->config.vcpus; i++) {
+		const struct guest_vcpu_stats *vcpu =
+			(const struct guest_vcpu_stats *)(stats + i * GUEST_STATS_STRIDE);
+		u64 run_ns = __atomic_load_n(&vcpu->run_ns, __ATOMIC_RELAXED);
+
+		if (!run_ns)
+			return 0;
+		longest = MAX(longest, run_ns);
+	}
+	return longest;
+}
+
 static void nano_collect(const struct hv_guest *guest, struct attach_stats *stats)
 {
 	static const char *const phases[] = {
-		[GUEST_PHASE_BOOT] = "boot", [GUEST_PHASE_FILL] = "fill",
-		[GUEST_PHASE_RUN] = "run",   [GUEST_PHASE_VERIFY] = "verify",
-		[GUEST_PHASE_DONE] = "done",
+		[GUEST_PHASE_BOOT] = "boot",	 [GUEST_PHASE_FILL] = "fill",
+		[GUEST_PHASE_WAIT] = "wait",	 [GUEST_PHASE_RUN] = "run",
+		[GUEST_PHASE_VERIFY] = "verify", [GUEST_PHASE_DONE] = "done",
 	};
 	u32 phase = GUEST_PHASE_DONE;
 
 	*stats = (struct attach_stats){.progress = 1000};
 	for (u32 i = 0; i < guest->config.vcpus; i++)
 		sum_vcpu(guest, i, stats, &phase);
+	stats->run_ns = worked_ns(guest);
 	snprintf(stats->phase, sizeof(stats->phase), "%s", phases[phase]);
 }
 
@@ -139,6 +158,13 @@ static void nano_order_stop(struct hv_guest *guest)
 {
 	guest_stop((struct guest_boot *)(guest->ram.base + GUEST_BOOT));
 	hv_guest_wake(guest);
+}
+
+static void nano_begin(struct hv_guest *guest)
+{
+	struct guest_boot *boot = (struct guest_boot *)(guest->ram.base + GUEST_BOOT);
+
+	__atomic_store_n(&boot->begin, 1, __ATOMIC_RELEASE);
 }
 
 static const struct accel_ops *const nano_accels[] = {&accel_kvm_ops, &accel_thread_ops, NULL};
@@ -150,4 +176,5 @@ const struct payload_ops payload_nano = {
 	.boot = nano_boot,
 	.collect = nano_collect,
 	.order_stop = nano_order_stop,
+	.begin = nano_begin,
 };

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/mman.h>
 
 #include "guest-driver/image.h"
 #include "hv/guest.h"
@@ -21,19 +22,25 @@ static void plain_console(struct hv_guest *guest)
 			 (int)length - (text[length - 1] == '\n'), text);
 }
 
-static void plain_wait(struct hv_guest *guest, const volatile bool *stop)
+static void plain_wait(struct hv_guest *guest, const struct plain_orders *orders,
+		       struct attach_stats *stats)
 {
 	struct pollfd notify = {.fd = guest->notify, .events = POLLIN};
-	bool told = false;
+	bool told = false, begun = false;
 
 	while (!hv_guest_ended(guest)) {
-		if (*stop && !told) {
+		if (orders->begin && !begun) {
+			hv_guest_begin(guest);
+			begun = true;
+		}
+		if (orders->stop && !told) {
 			hv_guest_order_stop(guest);
 			told = true;
 		}
 		if (poll(&notify, 1, PLAIN_POLL_MS) > 0)
 			hv_event_clear(guest->notify);
 		plain_console(guest);
+		hv_guest_collect(guest, stats);
 	}
 }
 
@@ -48,8 +55,19 @@ static int plain_result(struct hv_guest *guest)
 	return exit.code == ATTACH_EXIT_VERIFY ? -EILSEQ : -EIO;
 }
 
-int plain_guest_run(const struct attach_guest *config, int data_fd, bool huge,
-		    const volatile bool *stop, struct attach_stats *stats)
+static int plain_map(struct ram *ram, u64 bytes, u32 memory)
+{
+	int err = ram_map_plain(ram, bytes, memory & PLAIN_HUGE);
+
+	if (!err && memory & PLAIN_MERGEABLE && madvise(ram->base, bytes, MADV_MERGEABLE))
+		err = -errno;
+	if (err)
+		ram_unmap(ram);
+	return err;
+}
+
+int plain_guest_run(const struct attach_guest *config, int data_fd, u32 memory,
+		    const struct plain_orders *orders, struct attach_stats *stats)
 {
 	const struct boot_image image = {guest_image_start,
 					 (size_t)(guest_image_end - guest_image_start)};
@@ -63,7 +81,7 @@ int plain_guest_run(const struct attach_guest *config, int data_fd, bool huge,
 		log_error("guest %s: %s", config->name, text);
 		return err;
 	}
-	err = ram_map_plain(&guest->ram, config->ram_bytes, huge);
+	err = plain_map(&guest->ram, config->ram_bytes, memory);
 	if (err) {
 		log_error("guest %s: cannot map its memory: error %d", config->name, -err);
 		goto destroy;
@@ -75,7 +93,7 @@ int plain_guest_run(const struct attach_guest *config, int data_fd, bool huge,
 	}
 	hv_guest_boot(guest);
 	hv_guest_start(guest);
-	plain_wait(guest, stop);
+	plain_wait(guest, orders, stats);
 	plain_console(guest);
 	hv_guest_collect(guest, stats);
 	err = plain_result(guest);

@@ -3,6 +3,7 @@
 #include "hv/ram.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -80,6 +81,7 @@ void ram_unmap(struct ram *ram)
 {
 	if (ram->reserved)
 		munmap(ram->reserved, ram->reserved_bytes);
+	free(ram->foreign);
 	*ram = (struct ram){};
 }
 
@@ -100,13 +102,73 @@ int gpa_to_hva(const struct ram *ram, gpa_t gpa, u64 length, hva_t *hva)
 	return -EFAULT;
 }
 
-int ram_zap(const struct ram *ram, u64 offset, u64 length)
+static bool in_pages(u64 offset, u64 length, u64 bytes)
 {
 	u64 end;
 
-	if (!length || (offset | length) % PAGE_SIZE)
+	return length && !((offset | length) % PAGE_SIZE) &&
+	       !__builtin_add_overflow(offset, length, &end) && end <= bytes;
+}
+
+int ram_share(struct ram *ram, int ram_fd, int frames_fd, u64 frame_bytes)
+{
+	ram->foreign = calloc(ram->bytes / PAGE_SIZE / 64 + 1, sizeof(*ram->foreign));
+	if (!ram->foreign)
+		return -ENOMEM;
+	/* As what is mapped over it will be, or the kernel could not join the two again; two calls less for each
+	 * frame. The sandbox forbids forks and keeps memory out of core files. */
+	madvise(ram->base, ram->bytes, MADV_DOFORK);
+	madvise(ram->base, ram->bytes, MADV_DODUMP);
+	ram->ram_fd = ram_fd;
+	ram->frames_fd = frames_fd;
+	ram->frame_bytes = frame_bytes;
+	return 0;
+}
+
+static bool is_foreign(const struct ram *ram, u64 page)
+{
+	return ram->foreign && ram->foreign[page / 64] >> page % 64 & 1;
+}
+
+static void note_foreign(struct ram *ram, u64 first, u64 count, bool foreign)
+{
+	for (u64 i = first; i < first + count; i++) {
+		ram->foreign[i / 64] &= ~(1UL << i % 64);
+		ram->foreign[i / 64] |= (u64)foreign << i % 64;
+	}
+}
+
+int ram_remap(struct ram *ram, u64 offset, u64 length, u64 frame_offset)
+{
+	bool home = frame_offset == RAM_HOME;
+	int flags = (home ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED | MAP_NORESERVE;
+
+	if (!ram->foreign || !in_pages(offset, length, ram->bytes) ||
+	    (!home && !in_pages(frame_offset, length, ram->frame_bytes)))
 		return -EFAULT;
-	if (__builtin_add_overflow(offset, length, &end) || end > ram->bytes)
+	if (mmap(ram->base + offset, length, PROT_READ | PROT_WRITE, flags, home ? ram->ram_fd : ram->frames_fd,
+		 (off_t)(home ? offset : frame_offset)) == MAP_FAILED)
+		return -errno;
+	note_foreign(ram, offset / PAGE_SIZE, length / PAGE_SIZE, !home);
+	return 0;
+}
+
+int ram_zap(const struct ram *ram, u64 offset, u64 length)
+{
+	u64 page = offset / PAGE_SIZE, end = page + length / PAGE_SIZE;
+
+	if (!in_pages(offset, length, ram->bytes))
 		return -EFAULT;
-	return madvise(ram->base + offset, length, MADV_DONTNEED) ? -errno : 0;
+	while (page < end) {
+		u64 from = page;
+
+		while (page < end && !is_foreign(ram, page))
+			page++;
+		if (page > from &&
+		    madvise(ram->base + from * PAGE_SIZE, (page - from) * PAGE_SIZE, MADV_DONTNEED))
+			return -errno;
+		while (page < end && is_foreign(ram, page))
+			page++;
+	}
+	return 0;
 }

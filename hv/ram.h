@@ -24,6 +24,9 @@ struct ram {
 	struct ram_region regions[RAM_MAX_REGIONS];
 	u8 *reserved; /* what munmap needs: base, and the slack that aligned it */
 	u64 reserved_bytes;
+	int ram_fd, frames_fd; /* with foreign */
+	u64 frame_bytes;
+	u64 *foreign; /* pages in whose place a frame is mapped, a bit each; NULL: nothing is shared */
 };
 
 /* Maps `bytes` (a multiple of the region size) of a file, shared, touching none of it. The
@@ -43,8 +46,18 @@ void ram_unmap(struct ram *ram);
  */
 int gpa_to_hva(const struct ram *ram, gpa_t gpa, u64 length, hva_t *hva);
 
-/* Unmaps a range of the file from this process; its content stays in the file. Never waits for the
- * manager. Returns 0, -EFAULT when outside RAM or not in whole pages, or madvise()'s -errno. */
+/* The two files of a guest whose pages are shared; both stay open. From now on ram_remap() works. Returns 0 or
+ * -ENOMEM. */
+int ram_share(struct ram *ram, int ram_fd, int frames_fd, u64 frame_bytes);
+
+/* Maps frames in the place of a range, privately, or with frame_offset == RAM_HOME the RAM file again. Never
+ * waits for the manager. Returns 0, -EFAULT when outside RAM or frames or not in whole pages, or
+ * mmap()'s -errno: then nobody knows what is mapped there. */
+#define RAM_HOME UINT64_MAX
+int ram_remap(struct ram *ram, u64 offset, u64 length, u64 frame_offset);
+
+/* Unmaps a range of the file from this process; its content stays in the file. Where frames are mapped it does
+ * nothing: what was written there is nowhere else. Never waits for the manager. Returns 0, -EFAULT when outside RAM or not in whole pages, or madvise()'s -errno. */
 int ram_zap(const struct ram *ram, u64 offset, u64 length);
 
 #endif

@@ -44,6 +44,18 @@ static int close_input(void)
 	return err;
 }
 
+/* Where core files go into a pipe their limit of 0 does not hold. Nothing of this process belongs into one. */
+static int dump_nothing(void)
+{
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+	int err = fd < 0 || write(fd, "0", 1) != 1 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	/* A kernel that makes no core files has no such file. */
+	return err == -ENOENT ? 0 : err;
+}
+
 int sandbox_enter(int keep)
 {
 	const struct rlimit no_core = {};
@@ -56,6 +68,8 @@ int sandbox_enter(int keep)
 	err = close_others(keep);
 	if (!err)
 		err = close_input();
+	if (!err)
+		err = dump_nothing();
 	if (!err && (setrlimit(RLIMIT_CORE, &no_core) || setrlimit(RLIMIT_NOFILE, &files)))
 		err = -errno;
 	return err;
@@ -70,12 +84,13 @@ static int drop_capabilities(void)
 }
 
 /* A sanitizer's shadow is writable private memory, far beyond any limit. */
-static int bound_memory(void)
+static int bound_memory(u64 shared)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)shared;
 	return 0;
 #else
-	const struct rlimit limit = {SANDBOX_MAX_PRIVATE, SANDBOX_MAX_PRIVATE};
+	const struct rlimit limit = {SANDBOX_MAX_PRIVATE + shared, SANDBOX_MAX_PRIVATE + shared};
 	pthread_attr_t thread;
 	int err;
 
@@ -92,13 +107,14 @@ static int bound_memory(void)
 #endif
 }
 
-int sandbox_seal(void)
+int sandbox_seal(const struct sandbox_share *share)
 {
-	int err = bound_memory();
+	const struct syscall_files files = {share->ram, share->frames};
+	int err = bound_memory(share->frames < 0 ? 0 : share->bytes);
 
 	if (!err)
 		err = drop_capabilities();
 	if (!err)
-		err = syscall_filter_load();
+		err = syscall_filter_load(&files);
 	return err;
 }

@@ -13,11 +13,20 @@
 #ifndef HV_SANDBOX_H
 #define HV_SANDBOX_H
 
+#include "lib/types.h"
+
 /* Step one. Keeps standard error, and `keep` as a descriptor. Returns 0 or -errno. */
 int sandbox_enter(int keep);
 
+/* What a guest whose pages are shared keeps: two files to map (-1: none), and private memory for copies of
+ * shared pages, as much as it has RAM. */
+struct sandbox_share {
+	int ram, frames;
+	u64 bytes;
+};
+
 /* Step two, for all threads, those to come included. Returns 0, or -errno; then the process must not
  * run its guest. */
-int sandbox_seal(void);
+int sandbox_seal(const struct sandbox_share *share);
 
 #endif

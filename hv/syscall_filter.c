@@ -191,7 +191,44 @@ static int add_tgkill(scmp_filter_ctx filter)
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 }
 
-static int add_rules(scmp_filter_ctx filter)
+#if SANITIZED
+static int add_remaps(scmp_filter_ctx filter, const struct syscall_files *files)
+{
+	(void)filter;
+	(void)files;
+	return 0; /* mmap() is allowed as it is */
+}
+#else
+/*
+ * Guest RAM is mapped anew where frames take its place, and home again. At which addresses is not looked at: a
+ * mapping elsewhere gives nothing that one over guest RAM would not.
+ */
+static int add_remap(scmp_filter_ctx filter, int file, u64 flags)
+{
+	const struct scmp_arg_cmp compare[] = {
+		SCMP_CMP64(2, SCMP_CMP_EQ, PROT_READ | PROT_WRITE),
+		SCMP_CMP64(3, SCMP_CMP_MASKED_EQ, INT_MASK, flags),
+		SCMP_CMP64(4, SCMP_CMP_MASKED_EQ, INT_MASK, (u32)file),
+	};
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), ARRAY_SIZE(compare),
+				      compare);
+}
+
+static int add_remaps(scmp_filter_ctx filter, const struct syscall_files *files)
+{
+	int err;
+
+	if (files->ram < 0 || files->frames < 0)
+		return 0;
+	err = add_remap(filter, files->ram, MAP_SHARED | MAP_FIXED | MAP_NORESERVE);
+	if (!err)
+		err = add_remap(filter, files->frames, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE);
+	return err;
+}
+#endif
+
+static int add_rules(scmp_filter_ctx filter, const struct syscall_files *files)
 {
 	int err = add_plain(filter, SCMP_ACT_ALLOW, allowed, ARRAY_SIZE(allowed));
 
@@ -199,6 +236,8 @@ static int add_rules(scmp_filter_ctx filter)
 		err = add_plain(filter, SCMP_ACT_KILL_PROCESS, killed, ARRAY_SIZE(killed));
 	for (u32 i = 0; i < ARRAY_SIZE(conditions) && !err; i++)
 		err = add_condition(filter, &conditions[i]);
+	if (!err)
+		err = add_remaps(filter, files);
 	if (!err)
 		err = add_tgkill(filter);
 	/* Its flags lie in memory, where no filter can look; the C library then calls clone(). */
@@ -219,7 +258,7 @@ static int set_attributes(scmp_filter_ctx filter)
 	return err;
 }
 
-int syscall_filter_load(void)
+int syscall_filter_load(const struct syscall_files *files)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err;
@@ -228,7 +267,7 @@ int syscall_filter_load(void)
 		return -ENOMEM;
 	err = set_attributes(filter);
 	if (!err)
-		err = add_rules(filter);
+		err = add_rules(filter, files);
 	if (!err)
 		err = seccomp_load(filter);
 	seccomp_release(filter);

@@ -13,8 +13,15 @@
 #ifndef HV_SYSCALL_FILTER_H
 #define HV_SYSCALL_FILTER_H
 
+/* What a guest whose pages are shared keeps to map, each in one way alone: the RAM file MAP_SHARED, the
+ * frames MAP_PRIVATE; -1: nothing. */
+struct syscall_files {
+	int ram;
+	int frames;
+};
+
 /* Applies to all threads of the process, those to come included, and for good. Returns 0 or -errno:
  * -EINVAL or -ENOSYS where the kernel has no seccomp filters. */
-int syscall_filter_load(void);
+int syscall_filter_load(const struct syscall_files *files);
 
 #endif

@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
+#include "attach/faultfd.h"
 #include "guest-driver/image.h"
 #include "hv/caretaker.h"
-#include "hv/faultfd.h"
 #include "hv/guest.h"
 #include "hv/sandbox.h"
 #include "lib/clock.h"
@@ -117,7 +117,8 @@ static int make_guest(struct vmm *vmm, int ram_fd, int data_fd, char *text)
 			 strerror(-err));
 		return err;
 	}
-	err = faultfd_register(vmm->faultfd, &vmm->guest->ram);
+	err = faultfd_register(vmm->faultfd, (u64)(uintptr_t)vmm->guest->ram.base,
+			       vmm->guest->ram.bytes);
 	if (err) {
 		snprintf(text, ATTACH_TEXT_MAX,
 			 "cannot register guest memory with userfaultfd: %s: Linux 5.19 or later "
@@ -166,7 +167,10 @@ static bool vmm_attach(struct vmm *vmm, int *status)
 	u32 nfds;
 	int err;
 
-	vmm->message.hello = (struct attach_hello){.pid = (u32)getpid()};
+	vmm->message.hello = (struct attach_hello){
+		.pid = (u32)getpid(),
+		.flags = ATTACH_HELLO_SHARES,
+	};
 	err = vmm_send(vmm, ATTACH_HELLO, sizeof(vmm->message.hello), NULL, 0);
 	if (!err)
 		err = attach_receive(vmm->socket, &vmm->message, fds, &nfds, &why);
@@ -193,12 +197,32 @@ static bool vmm_attach(struct vmm *vmm, int *status)
 	return false;
 }
 
+/* SHARE: keeps the two files that frames, and the RAM file again, are mapped from. */
+static int vmm_share(struct vmm *vmm, const int *fds)
+{
+	int err = vmm->guest->ram.foreign ? -EPROTO : 0;
+
+	if (!err)
+		err = ram_share(&vmm->guest->ram, fds[0], fds[1], vmm->message.share.frame_bytes);
+	if (err)
+		close_all((int *)fds, 2);
+	return err;
+}
+
 static bool vmm_await_start(struct vmm *vmm, int *status)
 {
 	const char *why = "";
 	int fds[ATTACH_MAX_FDS];
 	u32 nfds;
 	int err = attach_receive(vmm->socket, &vmm->message, fds, &nfds, &why);
+
+	if (!err && vmm->message.header.type == ATTACH_SHARE) {
+		err = vmm_share(vmm, fds);
+		nfds = 0;
+		why = "SHARE twice";
+		if (!err)
+			err = attach_receive(vmm->socket, &vmm->message, fds, &nfds, &why);
+	}
 
 	if (err) {
 		*status = vmm_lost(vmm, "before the guest started", err, why);
@@ -286,6 +310,28 @@ static void vmm_zap(struct vmm *vmm)
 				  sizeof(struct attach_header), serial, NULL, 0));
 }
 
+static void vmm_remap(struct vmm *vmm)
+{
+	const struct attach_remap *remap = &vmm->message.remap;
+	u32 serial = remap->header.serial;
+
+	for (u32 i = 0; i < remap->count; i++) {
+		const struct attach_remap_range *range = &remap->ranges[i];
+		int err = ram_remap(&vmm->guest->ram, range->file_offset, range->length,
+				    range->frame_offset);
+
+		if (!err)
+			continue;
+		hv_guest_fail(vmm->guest, ATTACH_EXIT_VMM,
+			      "the manager asked to map 0x%llx bytes at 0x%llx of RAM anew: %s",
+			      (unsigned long long)range->length,
+			      (unsigned long long)range->file_offset, strerror(-err));
+		return;
+	}
+	vmm_must(vmm, attach_send(vmm->socket, &vmm->message, ATTACH_REMAPPED,
+				  sizeof(struct attach_header), serial, NULL, 0));
+}
+
 static void vmm_stop(struct vmm *vmm)
 {
 	const struct attach_stop *stop = &vmm->message.stop;
@@ -314,12 +360,18 @@ static void vmm_receive(struct vmm *vmm)
 	case ATTACH_ZAP:
 		vmm_zap(vmm);
 		break;
+	case ATTACH_REMAP:
+		vmm_remap(vmm);
+		break;
 	case ATTACH_STOP:
 		vmm_stop(vmm);
 		break;
 	case ATTACH_BALLOON:
 		if (vmm->guest->balloon)
 			hv_balloon_order(vmm->guest->balloon, &vmm->message.balloon);
+		break;
+	case ATTACH_BEGIN:
+		caretaker_begin(&vmm->caretaker);
 		break;
 	case ATTACH_DROPPED:
 		if (vmm->guest->balloon)
@@ -404,6 +456,18 @@ static void vmm_ignore_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+static int vmm_seal(const struct vmm *vmm)
+{
+	const struct ram *ram = &vmm->guest->ram;
+	const struct sandbox_share share = {
+		.ram = ram->foreign ? ram->ram_fd : -1,
+		.frames = ram->foreign ? ram->frames_fd : -1,
+		.bytes = ram->bytes,
+	};
+
+	return sandbox_seal(&share);
+}
+
 int vmm_run(int socket, const struct boot_image *image)
 {
 	static struct vmm vmm;
@@ -418,7 +482,7 @@ int vmm_run(int socket, const struct boot_image *image)
 	if (!vmm_attach(&vmm, &status) || !vmm_await_start(&vmm, &status))
 		return status;
 	/* From here on there may be code of the guest's in this process. */
-	err = sandbox_seal();
+	err = vmm_seal(&vmm);
 	if (err)
 		return vmm_refuse(&vmm,
 				  "cannot give up system calls: %s: the kernel needs "

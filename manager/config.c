@@ -2,14 +2,13 @@
 /* What a host and a guest are when nobody says otherwise. */
 #include "manager/config.h"
 
-#include <string.h>
-
 void host_config_defaults(struct host_config *config)
 {
 	*config = (struct host_config){
 		.name = "ballast",
 		.swap_bytes = 8 * GiB,
 		.pool_percent = 20,
+		.accept_percent = 100,
 		.acceleration = 1,
 		.cgroup = true,
 		.huge_pages = true,
@@ -19,6 +18,18 @@ void host_config_defaults(struct host_config *config)
 		.data_bytes = 32 * MiB,
 		.salting = SALTING_ALL,
 		.share_before_swap = true,
+		.attach_mode = 0660,
+		.ksm =
+			{
+				.pages_to_scan = 10000,
+				.sleep_millisecs = 20,
+				.smart_scan = true,
+				.use_zero_pages = true,
+				.max_page_sharing = 256,
+				.advisor_max_cpu = 70,
+				.advisor_target_scan_time = 200,
+				.vma_budget = 50000,
+			},
 	};
 	policy_tuning_defaults(&config->policy);
 }
@@ -32,19 +43,4 @@ void guest_config_defaults(struct guest_config *config)
 		.workload = "fill",
 		.balloon = true,
 	};
-}
-
-/* 0 is the domain of all who have none of their own; the others are named by their first guest. */
-u32 host_config_salt(const struct host_config *config, const struct guest_config *guest)
-{
-	u32 own = (u32)(guest - config->guests);
-
-	if (config->salting == SALTING_NONE)
-		return 0;
-	if (!guest->salt[0])
-		return config->salting == SALTING_SOME ? 0 : own + 1;
-	for (u32 i = 0; i < own; i++)
-		if (!strcmp(config->guests[i].salt, guest->salt))
-			return i + 1;
-	return own + 1;
 }

@@ -7,6 +7,7 @@
 #define MANAGER_CONFIG_H
 
 #include "attach/attach.h"
+#include "ksm/ksm.h"
 #include "lib/types.h"
 #include "manager/tuning.h"
 
@@ -27,7 +28,9 @@ struct guest_config {
 	struct guest_tuning tuning;
 	char kernel[CONFIG_PATH_MAX]; /* file: boot it, args is its command line; "" none */
 	bool balloon;
-	u64 balloon_target; /* bytes it should give up from the start */
+	u64 balloon_target;	    /* bytes it should give up from the start */
+	char user[ATTACH_NAME_MAX]; /* whose VMM may bring it; "" any that can connect */
+	u32 uid;		    /* of that user */
 };
 
 /* Who may share the content of a page with whom; the numbers are ESXi's (Mem.ShareForceSalting). */
@@ -44,6 +47,7 @@ struct host_config {
 	u64 swap_bytes;
 	bool swap_keep;
 	u32 pool_percent; /* largest share of the budget the compressed pool may take; 0: no pool */
+	u32 accept_percent; /* of its limit: below that a pool that was full takes new pages again */
 	u32 acceleration; /* LZ4's; 1 compresses best */
 	bool cgroup;	  /* run inside a memory cgroup whose limit is budget + slack */
 	bool huge_pages;  /* 2 MiB pages where a region is whole */
@@ -54,19 +58,23 @@ struct host_config {
 	u32 salting;		       /* enum host_salting */
 	char control[CONFIG_PATH_MAX]; /* where the control tree is mounted; "" default, "off" */
 	char metrics[CONFIG_PATH_MAX]; /* "ADDRESS:PORT" of the metrics; "" none */
+	char record[CONFIG_PATH_MAX];  /* file to write faults and decisions to; "" none */
 	u32 run_seconds;	       /* stop the guests gracefully after that; 0: when they end */
 	bool share_before_swap;	       /* one stored blob for evicted pages of the same content */
 	struct policy_tuning policy;
+	struct ksm_options ksm; /* memory and bind are not set */
 	u32 guest_count;
 	struct guest_config *guests;
+	/* VMMs that bring their guests. */
+	bool listens;			    /* for them, at `attach` */
+	char attach[CONFIG_PATH_MAX];	    /* the socket; "" default, "off" */
+	u32 attach_mode;		    /* its permissions */
+	char attach_group[ATTACH_NAME_MAX]; /* ... and group; "" as it comes */
+	struct guest_config *guest_default; /* of guests that no section names; NULL: refused */
 };
 
 /* The values every key has when nothing is said. */
 void host_config_defaults(struct host_config *config);
 void guest_config_defaults(struct guest_config *config);
-
-/* The sharing domain of a guest of this configuration, for space_options.salt: two guests have the
- * same number if and only if they may share. `guest` is one of config->guests. */
-u32 host_config_salt(const struct host_config *config, const struct guest_config *guest);
 
 #endif

@@ -264,29 +264,40 @@ static int add_entry(struct data_cache *cache, const char *real, struct data_ent
 	return 0;
 }
 
+static int find_entry(struct data_cache *cache, const char *path, struct data_entry **found)
+{
+	char real[PATH_MAX];
+
+	if (!realpath(path, real))
+		return -errno;
+	for (struct data_entry *entry = cache->entries; entry; entry = entry->next) {
+		if (strcmp(entry->path, real) != 0)
+			continue;
+		*found = entry;
+		return 0;
+	}
+	return add_entry(cache, real, found);
+}
+
+void data_cache_load(struct data_cache *cache, const char *path)
+{
+	struct data_entry *entry;
+
+	find_entry(cache, path, &entry);
+}
+
 int data_cache_get(struct data_cache *cache, const char *path, int *fd, u64 *bytes)
 {
 	struct data_entry *entry;
-	char real[PATH_MAX];
-	int ret = 0;
+	int ret = find_entry(cache, path, &entry);
 
-	if (!realpath(path, real)) {
-		ret = -errno;
-		goto failed;
+	if (ret) {
+		log_error("data %s: cannot load: %s", path, why_not(ret));
+		return ret;
 	}
-	for (entry = cache->entries; entry; entry = entry->next)
-		if (!strcmp(entry->path, real))
-			break;
-	if (!entry)
-		ret = add_entry(cache, real, &entry);
-	if (ret)
-		goto failed;
 	*fd = entry->fd;
 	*bytes = entry->bytes;
 	return 0;
-failed:
-	log_error("data %s: cannot load: %s", path, why_not(ret));
-	return ret;
 }
 
 u64 data_cache_bytes(const struct data_cache *cache)

@@ -23,6 +23,9 @@ int data_cache_create(u64 max_bytes, struct data_cache **cache);
  */
 int data_cache_get(struct data_cache *cache, const char *path, int *fd, u64 *bytes);
 
+/* Loads what data_cache_get() would, ahead of it, which then tells why it failed. */
+void data_cache_load(struct data_cache *cache, const char *path);
+
 /* Memory all entries take, in bytes. */
 u64 data_cache_bytes(const struct data_cache *cache);
 

@@ -6,12 +6,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/urgent.h"
 #include "lib/log.h"
 #include "mem/fault.h"
 
@@ -117,7 +119,11 @@ static void *handler_run(void *argument)
 	struct handler *handler = argument;
 	struct space *space = handler->space;
 	int served = 0;
+	char name[16]; /* as long as the kernel keeps it */
 
+	snprintf(name, sizeof(name), "fault %s", space->options.name);
+	pthread_setname_np(pthread_self(), name);
+	thread_is_urgent();
 	if (space->options.bind)
 		numa_run_on_node((int)space->options.node);
 	while (served >= 0 && sleep_for_fault(handler)) {

@@ -14,9 +14,11 @@
 #include <sys/types.h>
 
 #include "attach/attach.h"
+#include "ksm/ksm.h"
 #include "manager/balloon.h"
 #include "manager/config.h"
 #include "manager/policy.h"
+#include "mem/page_table.h"
 
 struct manager;
 
@@ -47,17 +49,27 @@ struct guest_snapshot {
 	u64 memory_bytes;
 	u64 progress; /* permille of the phase */
 	u64 ops, pages_verified, verify_failures;
-	u64 run_ns; /* since START, until it ended */
+	u64 run_ns;    /* since START, until it ended */
+	u64 worked_ns; /* its phase "run" took that long, by its own clock; 0 before its end */
 	struct hist latency;
 	u64 stall_ns; /* summed over its vCPUs */
 	u64 faults_missing, faults_minor, faults_wp;
 	u64 evicted_pages, refaulted_pages;
-	u64 huge_bytes;		      /* mapped by 2 MiB pages */
-	u64 pages[8];		      /* by enum page_state; stays as it was when it ended */
+	u64 cold_pages; /* of those evicted, ahead of need: nobody had touched them for long */
+	u64 saved_bytes; /* of its shared pages: what it would take, less its part of the frames */
+	u64 cow_breaks;	 /* writes to shared pages */
+	u64 private_pages; /* resident away from its RAM file: written since they were shared */
+	u64 huge_bytes;	   /* mapped by 2 MiB pages */
+	u64 pages[8];	   /* by enum page_state; stays as it was when it ended */
 	struct hist fault_latency[8]; /* by the state the page was in */
 	struct policy_guest policy;
 	struct balloon_snapshot balloon;
 	u64 faults_removed, metadata_bytes;
+	u64 flow_pages[PAGE_FLOWS];	  /* totals */
+	u64 flow_bytes_per_s[PAGE_FLOWS]; /* over the last second or two; 0 once ended */
+	char salt[ATTACH_NAME_MAX];	  /* "": none */
+	bool has_balloon;		  /* is configured */
+	bool shares;			  /* its pages may be shared */
 	struct pressure_snapshot pressure;
 };
 
@@ -88,10 +100,24 @@ struct host_snapshot {
 	u64 watermark_min, watermark_low, watermark_high;
 	u64 resident_bytes;
 	u64 pool_limit_bytes;
-	u32 pool_percent, acceleration, max_blob_bytes, sample_ms;
+	u32 pool_percent, accept_percent, acceleration, max_blob_bytes, sample_ms;
 	bool swap_enabled; /* there is a pool or a swap file */
 	struct pressure_snapshot pressure;
 	struct policy_host policy;
+	struct ksm_stats ksm; /* all zero when nothing is shared */
+	u32 salting;	      /* enum host_salting */
+	u32 readahead_pages, io_depth;
+	u64 written_back_pages, reject_recovering;
+	bool pool_accepts, share_before_swap;
+};
+
+/*
+ * What lies on one NUMA node, in bytes, as far as it was asked for there. `resident` is of the guests whose
+ * `node` it is: where the others' pages lie the kernel decides, so they count where there is only one node, and
+ * nowhere else.
+ */
+struct node_snapshot {
+	u64 shared, pool, resident;
 };
 
 /* Settings that can change while guests run. */
@@ -100,8 +126,13 @@ enum manager_knob {
 	MANAGER_SQUEEZE_RATE,	/* bytes a second by which it comes down at most */
 	MANAGER_SAMPLE_MS,	/* sample-ms of the configuration */
 	MANAGER_POOL_PERCENT,	/* pool-percent */
+	MANAGER_ACCEPT_PERCENT, /* accept-threshold-percent */
 	MANAGER_ACCELERATION,	/* acceleration */
 	MANAGER_MAX_BLOB_BYTES, /* a page that takes more is stored raw, on disk */
+	MANAGER_POOL_ACCEPTS,	/* 0: evicted pages go to the swap file, not into the pool */
+	MANAGER_SHARE_STORED,	/* share-before-swap */
+	MANAGER_IO_DEPTH,	/* reads of the swap file under way at once, at most */
+	MANAGER_READAHEAD,	/* pages that one fault brings back, at most */
 	MANAGER_KNOBS
 };
 
@@ -121,6 +152,9 @@ int manager_start_guests(struct manager *manager);
  */
 int manager_start_guest(struct manager *manager, const struct guest_config *config, char *error,
 			size_t size);
+
+/* Where the configuration says `listens`, manager_start_guests() starts none: VMMs bring them, as its sections
+ * allow, and manager_serve() goes on while there is none. */
 
 /* Serves the guests for up to timeout_ms, or until one ends. Returns how many are still running. The
  * thread that calls this is the one that talks to the VMMs; call it in a loop. */
@@ -151,6 +185,17 @@ int manager_stop_guest(struct manager *manager, u32 index, bool graceful, const 
 int manager_set(struct manager *manager, enum manager_knob knob, u64 value, char *error,
 		size_t size);
 
+/*
+ * Another salt for a guest that runs, or another rule for all (enum host_salting): who may share with whom. When they
+ * return 0, no page is shared by guests that may not share any more. -EBUSY with a sentence, and nothing has
+ * changed: a guest that would change its domain has frames mapped, or stored pages that it shares could not be brought
+ * back within a few seconds. Frames of its new domain a guest can map only from its next start on; what is stored it
+ * shares at once.
+ */
+int manager_set_salt(struct manager *manager, u32 index, const char *salt, char *error,
+		     size_t size);
+int manager_set_salting(struct manager *manager, u32 salting, char *error, size_t size);
+
 /* Reclaims that much of one guest's memory by hand, for a few seconds at most, with no lock held. Returns
  * the bytes it got; or -ESRCH when the guest has no memory (any more). */
 s64 manager_reclaim(struct manager *manager, u32 index, u64 bytes);
@@ -158,10 +203,17 @@ s64 manager_reclaim(struct manager *manager, u32 index, u64 bytes);
 /* The index of the guest of that name: the one that runs, else the last that did; or -ENOENT. */
 int manager_find_guest(struct manager *manager, const char *name);
 
+/* Options of the sharing scanner. Any thread. */
+void manager_get_ksm(struct manager *manager, struct ksm_options *options);
+void manager_set_ksm(struct manager *manager, const struct ksm_options *options);
+
 void manager_host_snapshot(struct manager *manager, struct host_snapshot *snapshot);
 
 /* index < guest_count; guests stay listed after they end. */
 void manager_guest_snapshot(struct manager *manager, u32 index, struct guest_snapshot *snapshot);
+
+/* A node that is not there has nothing. */
+void manager_node_snapshot(struct manager *manager, u32 node, struct node_snapshot *snapshot);
 
 /* Ends guests that still run, by pid, waits for them, and gives everything back: threads, files,
  * cgroup. */

@@ -12,6 +12,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "manager/decisions.h"
+#include "manager/recorder.h"
 #include "manager/watch.h"
 #include "mem/space.h"
 
@@ -32,7 +33,8 @@
 struct policy {
 	const struct host_config *config;
 	struct memory *memory;
-	int wake; /* eventfd of the thread that serves */
+	int wake;		   /* eventfd of the thread that serves */
+	struct recorder *recorder; /* NULL: nothing is recorded */
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t changed;
@@ -53,18 +55,18 @@ struct policy {
 /* Fills in the inputs of those who are there. Returns how many. */
 static u32 gather(struct policy *policy, u64 now_ns)
 {
-	u64 period_ms = policy->config->sample_ms;
+	struct watch_sampling sampling = {policy->config->sample_ms, policy->tuning.sample_pct};
 	u32 count = 0;
 
 	if (policy->state == HOST_HIGH)
-		period_ms *= CALM_PERIODS;
+		sampling.period_ms *= CALM_PERIODS;
 	for (u32 i = 0; i < policy->count; i++) {
 		struct watch *watch = &policy->watches[i];
 		struct space *space;
 
 		if (!watch->attached || !(space = memory_get_space(policy->memory, watch->space)))
 			continue;
-		watch_gather(watch, space, now_ns, period_ms);
+		watch_gather(watch, space, now_ns, &sampling);
 		space_put(space);
 		policy->who[count] = i;
 		policy->inputs[count] = watch->input;
@@ -126,7 +128,7 @@ static bool act(struct policy *policy, u32 count, const struct target_host *host
 		watch->decision = policy->outputs[i];
 		if (!space)
 			continue;
-		watch_act(watch, space, enforce);
+		watch_act(watch, space, enforce, policy->tuning.reclaim_cold);
 		space_put(space);
 		note(policy, host, policy->who[i]);
 		swap += watch->decision.swap + (watch->decision.goal - watch->decision.keep);
@@ -147,6 +149,28 @@ static void count_state(struct policy *policy, enum host_state state)
 	policy->state = state;
 }
 
+/* Asks what to do, and has question and answer recorded. */
+static enum host_state decide(struct policy *policy, const struct target_host *host, u32 count)
+{
+	const struct record_step said = {
+		.before = policy->state,
+		.active = policy->tuning.active,
+		.dry_run = policy->tuning.dry_run,
+		.host = *host,
+		.count = MIN(count, TARGET_GUESTS_MAX),
+	};
+	enum host_state after;
+
+	if (policy->recorder)
+		recorder_begin_step(policy->recorder, &said, policy->who, policy->inputs,
+				    policy->memories);
+	after = target_step(policy->state, host, policy->inputs, policy->memories, count,
+			    policy->outputs);
+	if (policy->recorder)
+		recorder_end_step(policy->recorder, after, said.count, policy->outputs);
+	return after;
+}
+
 /* One step. Lock held. */
 static void step(struct policy *policy)
 {
@@ -155,8 +179,7 @@ static void step(struct policy *policy)
 	struct target_host host;
 
 	describe_host(policy, count, now_ns, &host);
-	count_state(policy, target_step(policy->state, &host, policy->inputs, policy->memories,
-					count, policy->outputs));
+	count_state(policy, decide(policy, &host, count));
 	if (act(policy, count, &host))
 		eventfd_write(policy->wake, 1);
 }
@@ -178,6 +201,7 @@ static void *run(void *argument)
 {
 	struct policy *policy = argument;
 
+	pthread_setname_np(pthread_self(), "policy");
 	pthread_mutex_lock(&policy->lock);
 	while (!policy->stop) {
 		step(policy);
@@ -241,6 +265,8 @@ int policy_create(const struct host_config *config, struct memory *memory, int w
 	result = policy_tuning_check(&policy->tuning, why, sizeof(why));
 	if (result)
 		log_error("policy: %s", why);
+	if (!result && config->record[0])
+		result = recorder_open(config->record, config->name, memory, &policy->recorder);
 	if (!result)
 		result = -pthread_create(&policy->thread, NULL, run, policy);
 	if (!result) {
@@ -249,6 +275,7 @@ int policy_create(const struct host_config *config, struct memory *memory, int w
 	}
 	if (result != -EINVAL)
 		log_error("the policy cannot start: %s", strerror(-result));
+	recorder_close(policy->recorder);
 	destroy_tables(policy);
 	free(policy);
 	return result;
@@ -261,6 +288,7 @@ void policy_destroy(struct policy *policy)
 	pthread_cond_signal(&policy->changed);
 	pthread_mutex_unlock(&policy->lock);
 	pthread_join(policy->thread, NULL);
+	recorder_close(policy->recorder);
 	destroy_tables(policy);
 	pthread_mutex_destroy(&policy->lock);
 	pthread_cond_destroy(&policy->changed);
@@ -300,6 +328,16 @@ static int check_fit(const struct policy *policy, u32 index, const struct guest_
 	return -ENOSPC;
 }
 
+static struct watch watch_of(const struct guest_config *config)
+{
+	return (struct watch){
+		.name = config->name,
+		.memory_bytes = config->memory_bytes,
+		.by_hand = config->balloon_target,
+		.tuning = config->tuning,
+	};
+}
+
 int policy_add(struct policy *policy, const struct guest_config *config)
 {
 	int result;
@@ -308,15 +346,18 @@ int policy_add(struct policy *policy, const struct guest_config *config)
 	result = grow_tables(policy);
 	if (!result) {
 		result = (int)policy->count;
-		policy->watches[policy->count++] = (struct watch){
-			.name = config->name,
-			.memory_bytes = config->memory_bytes,
-			.by_hand = config->balloon_target,
-			.tuning = config->tuning,
-		};
+		policy->watches[policy->count++] = watch_of(config);
 	}
 	pthread_mutex_unlock(&policy->lock);
 	return result;
+}
+
+void policy_replace(struct policy *policy, u32 index, const struct guest_config *config)
+{
+	pthread_mutex_lock(&policy->lock);
+	watch_end(&policy->watches[index]);
+	policy->watches[index] = watch_of(config);
+	pthread_mutex_unlock(&policy->lock);
 }
 
 int policy_admit(struct policy *policy, u32 index, char *why, u32 size)
@@ -343,7 +384,9 @@ void policy_attach(struct policy *policy, u32 index, struct space *space)
 	if (watch_begin(watch, space->id))
 		log_warn("guest %s: no memory to sample it: all it has counts as active",
 			 watch->name);
-	watch_act(watch, space, false);
+	watch_act(watch, space, false, false);
+	if (policy->recorder)
+		recorder_guest(policy->recorder, index, space->id, watch->name);
 	pthread_mutex_unlock(&policy->lock);
 }
 
@@ -411,7 +454,10 @@ void policy_guest_snapshot(struct policy *policy, u32 index, struct policy_guest
 		.balloon = watch->decision.balloon,
 		.cold_age_ms = watch->decision.cold_ms,
 		.blocked = watch->blocked,
+		.promotion = watch->memory.coldness.promotion,
 	};
+	watch_ages(watch, clock_now_ns(), snapshot->age_bytes);
+	snapshot->sampled = watch_sampled(watch);
 	pthread_mutex_unlock(&policy->lock);
 }
 

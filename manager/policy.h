@@ -14,18 +14,22 @@
 #include "manager/config.h"
 #include "manager/tuning.h"
 #include "mem/memory.h"
+#include "mem/sampler.h"
 
 struct policy;
 
 /* What the policy thinks of a guest. Bytes. */
 struct policy_guest {
-	struct guest_tuning tuning;  /* as set; the four below with the defaults put in */
-	u64 min, max, limit; /* limit: UINT64_MAX, none */
+	struct guest_tuning tuning; /* as set; the four below with the defaults put in */
+	u64 min, max, limit;	    /* limit: UINT64_MAX, none */
 	u32 shares;
 	u64 goal, active, cold;
+	u64 sampled; /* memory whose use is being watched */
 	u64 balloon; /* what its balloon is told */
 	u64 cold_age_ms;
-	u64 blocked; /* steps in which its faults had to wait */
+	u64 blocked;   /* steps in which its faults had to wait */
+	u64 promotion; /* thousandths of a per cent of its working set, that came back in a minute */
+	u64 age_bytes[SAMPLER_AGES]; /* memory not seen in use for so long: mem/sampler.h */
 };
 
 struct policy_host {
@@ -53,6 +57,9 @@ void policy_destroy(struct policy *policy);
 /* Lists a guest, which is not admitted yet. `config` must outlive the policy. Returns its index, counted from
  * 0 in the order of the calls; or -ENOMEM. */
 int policy_add(struct policy *policy, const struct guest_config *config);
+
+/* The same in the place of one that is detached. */
+void policy_replace(struct policy *policy, u32 index, const struct guest_config *config);
 
 /*
  * Admission: whether the mins of all guests admitted so far and of this one fit the budget, with what

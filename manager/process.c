@@ -55,8 +55,33 @@ int process_start(struct process *process, int *socket)
 
 void process_kill(const struct process *process)
 {
-	if (process->pid > 0)
+	/* A number may belong to another process by now, unless it is a child of ours. */
+	if (process->guest)
+		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+	else if (process->pid > 0)
 		kill(process->pid, SIGKILL);
+}
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+
+int process_of_peer(struct process *process, int socket, u32 *uid)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	int pidfd;
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return -errno;
+	size = sizeof(pidfd);
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size))
+		pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	*process = (struct process){.pid = peer.pid, .pidfd = pidfd, .guest = true};
+	*uid = peer.uid;
+	return 0;
 }
 
 int process_reap(struct process *process, u32 patience_ms)
@@ -64,6 +89,11 @@ int process_reap(struct process *process, u32 patience_ms)
 	struct pollfd ended = {.fd = process->pidfd, .events = POLLIN};
 	int status = 0;
 
+	if (process->guest) {
+		close(process->pidfd);
+		*process = (struct process){.pid = -1, .pidfd = -1};
+		return -1;
+	}
 	if (process->pid <= 0)
 		return 0;
 	if (process->pidfd < 0 || poll(&ended, 1, (int)patience_ms) <= 0)
@@ -78,7 +108,9 @@ int process_reap(struct process *process, u32 patience_ms)
 
 void process_describe(int status, char *text, u32 size)
 {
-	if (WIFSIGNALED(status))
+	if (status == -1)
+		snprintf(text, size, "closed the connection, or was killed, without a word");
+	else if (WIFSIGNALED(status))
 		snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
 	else

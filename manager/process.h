@@ -11,19 +11,23 @@
 #include "lib/types.h"
 
 struct process {
-	pid_t pid; /* -1: none */
-	int pidfd; /* -1: none, or a kernel without */
+	pid_t pid;  /* -1: none */
+	int pidfd;  /* -1: none, or a kernel without */
+	bool guest; /* somebody else's child: a VMM that came by itself */
 };
 
 /* Starts one; *socket is our end, non-blocking, so that a VMM that does not read delays nobody. Returns
  * 0 or -errno. */
 int process_start(struct process *process, int *socket);
 
+/* The process at the other end of a connection of AF_UNIX, and its user. Returns 0 or -errno. */
+int process_of_peer(struct process *process, int socket, u32 *uid);
+
 /* Kills it, if there is one; process_reap() must follow. */
 void process_kill(const struct process *process);
 
 /* Waits until it has ended, killing it after patience_ms. Returns what waitpid() says; 0 if there is
- * none. */
+ * none. One that is not our child is neither waited for nor killed, and -1 is returned. */
 int process_reap(struct process *process, u32 patience_ms);
 
 /* How it ended, in words: "was killed by signal 9 (Killed)". */

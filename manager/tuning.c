@@ -16,6 +16,7 @@ void policy_tuning_defaults(struct policy_tuning *tuning)
 		.idle_tax_pct = 75,
 		.state_pct = {400, 100, 64, 32, 16},
 		.cold_age_s = 120,
+		.reclaim_cold = true,
 		.promotion_rate_target = 200,
 	};
 }
@@ -39,6 +40,9 @@ int policy_tuning_check(const struct policy_tuning *tuning, char *why, u32 size)
 	if (tuning->idle_tax_pct > 99)
 		return refuse(why, size, "an idle tax of %u %%: should be 0 to 99",
 			      tuning->idle_tax_pct);
+	if (tuning->sample_pct > 100)
+		return refuse(why, size, "a sample of %u %%: should be 0 to 100",
+			      tuning->sample_pct);
 	if (!tuning->cold_age_s || tuning->cold_age_s > 86400)
 		return refuse(why, size, "a cold age of %u s: should be 1 to 86400",
 			      tuning->cold_age_s);

@@ -21,7 +21,9 @@ struct policy_tuning {
 	u32 idle_tax_pct; /* on idle memory: 0 to 99 */
 	u32 state_pct[HOST_STATES]; /* falling; of min_free */
 	u64 min_free;		    /* bytes; 0: a bit less than a tenth of the budget */
+	u32 sample_pct;		    /* of a guest's regions: so many places of it are watched; 0 to 100 */
 	u32 cold_age_s;		    /* memory younger than that is never cold: 1 to 86400 */
+	bool reclaim_cold; /* cold memory is taken while the host has enough, too */
 	u32 promotion_rate_target; /* thousandths of a per cent of the working set a minute: 1 to 100000 */
 };
 
@@ -29,6 +31,7 @@ struct guest_tuning {
 	u64 min;    /* bytes of memory that are its own whatever happens */
 	u64 max;    /* bytes it should not go beyond; 0: all of its memory */
 	u64 limit;  /* bytes of host memory it never gets beyond; 0: none */
+	u64 swap_max; /* bytes of it that may be stored, in pool and swap file; 0: any */
 	u32 shares; /* 1 to 1000000; 0: ten for each MiB of its memory */
 };
 

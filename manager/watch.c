@@ -25,6 +25,11 @@ u64 watch_limit(const struct watch *watch)
 	return !limit || limit >= watch->memory_bytes ? UINT64_MAX : limit;
 }
 
+u64 watch_swap_max(const struct watch *watch)
+{
+	return watch->tuning.swap_max ? watch->tuning.swap_max : UINT64_MAX;
+}
+
 u32 watch_shares(const struct watch *watch)
 {
 	u64 shares = watch->tuning.shares;
@@ -62,13 +67,15 @@ static u64 bytes_in(const struct space *space, enum page_state state)
 }
 
 /* Samples it, and takes note of what came back meanwhile: that is in use as well, it only was not here. */
-static void take_look(struct watch *watch, struct space *space, u64 now_ns, u64 period_ms)
+static void take_look(struct watch *watch, struct space *space, u64 now_ns,
+		      const struct watch_sampling *sampling)
 {
 	u64 refaulted = atomic_load(&space->counters.refaulted);
 	struct sampler_look look = {
 		.now_ns = now_ns,
-		.window_ns = WINDOW_LOOKS * period_ms * NSEC_PER_MSEC,
+		.window_ns = WINDOW_LOOKS * sampling->period_ms * NSEC_PER_MSEC,
 		.cold_ns = MAX(watch->memory.coldness.age_ms, 1000UL) * NSEC_PER_MSEC,
+		.percent = sampling->percent,
 	};
 	struct sampler_view view;
 
@@ -89,12 +96,20 @@ static u64 cold_bytes(const struct watch *watch, u64 resident)
 	return view->aged < AGED_ENOUGH ? 0 : resident / view->aged * view->cold;
 }
 
-void watch_gather(struct watch *watch, struct space *space, u64 now_ns, u64 period_ms)
+static u64 pinned_bytes(const struct target_guest *guest, u64 swap_max)
+{
+	u64 room = swap_max > guest->stored ? swap_max - guest->stored : 0;
+
+	return guest->resident > room ? guest->resident - room : 0;
+}
+
+void watch_gather(struct watch *watch, struct space *space, u64 now_ns,
+		  const struct watch_sampling *sampling)
 {
 	u64 resident = bytes_in(space, PAGE_RESIDENT) + bytes_in(space, PAGE_SHARED);
 
-	if (watch->sampler && now_ns / NSEC_PER_MSEC >= watch->looked_ms + period_ms)
-		take_look(watch, space, now_ns, period_ms);
+	if (watch->sampler && now_ns / NSEC_PER_MSEC >= watch->looked_ms + sampling->period_ms)
+		take_look(watch, space, now_ns, sampling);
 	watch->input = (struct target_guest){
 		.memory = watch->memory_bytes,
 		.min = watch->tuning.min,
@@ -110,8 +125,10 @@ void watch_gather(struct watch *watch, struct space *space, u64 now_ns, u64 peri
 		/* Not what the guest says of it: what it really gave up. */
 		.ballooned = bytes_in(space, PAGE_BALLOONED),
 		.refaulted = atomic_load(&space->counters.refaulted),
+		.missed = atomic_load(&space->counters.missed),
 		.signs = watch->balloon.signs,
 	};
+	watch->input.pinned = pinned_bytes(&watch->input, watch_swap_max(watch));
 }
 
 static void set(_Atomic u64 *pages, u64 bytes)
@@ -120,15 +137,34 @@ static void set(_Atomic u64 *pages, u64 bytes)
 			      memory_order_relaxed);
 }
 
-void watch_act(struct watch *watch, struct space *space, bool enforce)
+void watch_act(struct watch *watch, struct space *space, bool enforce, bool reclaim_cold)
 {
 	struct entitlement *entitlement = &space->entitlement;
 	bool block = enforce && watch->decision.block;
 
 	set(&entitlement->min, watch->tuning.min);
 	set(&entitlement->limit, watch_limit(watch));
+	set(&entitlement->swap_max, watch_swap_max(watch));
 	set(&entitlement->goal, enforce ? watch->decision.goal : UINT64_MAX);
 	set(&entitlement->keep, enforce ? watch->decision.keep : UINT64_MAX);
+	atomic_store_explicit(&entitlement->cold_ms,
+			      enforce && reclaim_cold ? watch->decision.cold_ms : 0,
+			      memory_order_relaxed);
 	atomic_store_explicit(&entitlement->blocked, block, memory_order_relaxed);
 	watch->blocked += block;
+}
+
+void watch_ages(const struct watch *watch, u64 now_ns, u64 bytes[SAMPLER_AGES])
+{
+	u32 ages[SAMPLER_AGES] = {0}, places = 0;
+
+	if (watch->sampler)
+		places = sampler_ages(watch->sampler, now_ns, ages);
+	for (u32 i = 0; i < SAMPLER_AGES; i++)
+		bytes[i] = places ? watch->input.resident / places * ages[i] : 0;
+}
+
+u64 watch_sampled(const struct watch *watch)
+{
+	return watch->sampler ? sampler_bytes(watch->sampler) : 0;
 }

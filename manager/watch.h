@@ -35,17 +35,31 @@ struct watch {
 /* What it was promised, with the defaults put in. */
 u64 watch_max(const struct watch *watch);
 u64 watch_limit(const struct watch *watch);
+u64 watch_swap_max(const struct watch *watch);
 u32 watch_shares(const struct watch *watch);
 
 /* Attaches or detaches it: what was learnt of an earlier life is forgotten. -ENOMEM: it is not sampled. */
 int watch_begin(struct watch *watch, u32 space);
 void watch_end(struct watch *watch);
 
-/* Samples it if it is time, and fills in watch->input. cold_ms: its threshold of age. */
-void watch_gather(struct watch *watch, struct space *space, u64 now_ns, u64 period_ms);
+/* How often its memory is looked at, and how much of it: sampler_look.percent. */
+struct watch_sampling {
+	u64 period_ms;
+	u32 percent;
+};
+
+/* Samples it if it is time, and fills in watch->input. */
+void watch_gather(struct watch *watch, struct space *space, u64 now_ns,
+		  const struct watch_sampling *sampling);
 
 /* Has the decision obeyed as far as eviction and faults are concerned; without `enforce` only what it is
- * promised holds. */
-void watch_act(struct watch *watch, struct space *space, bool enforce);
+ * promised holds. reclaim_cold: cold memory is to be taken ahead of need. */
+void watch_act(struct watch *watch, struct space *space, bool enforce, bool reclaim_cold);
+
+/* How much of its memory in the host has not been seen in use for how long, estimated from the samples. */
+void watch_ages(const struct watch *watch, u64 now_ns, u64 bytes[SAMPLER_AGES]);
+
+/* Memory whose use is being watched. */
+u64 watch_sampled(const struct watch *watch);
 
 #endif

@@ -8,6 +8,13 @@
 
 #include <assert.h>
 
+/* This part of the last reserve nobody takes, for what is charged because it cannot be refused is mostly small. */
+#define CHARGES_PART 8
+
+/* What reclaim can always take: some slabs of the pool, with which it frees more. Charges that are smaller have
+ * their part of the reserve, and come out of reclaim's beyond that: it is at work then, and gives them back. */
+#define FOOTHOLD_BYTES (256 * KiB)
+
 static u64 min_of(u64 limit)
 {
 	return MAX(1 * MiB, MIN(limit / 64, 64 * MiB));
@@ -26,17 +33,69 @@ static void budget_press(struct budget *budget)
 		budget->pressed(budget);
 }
 
+/* Nobody reads them together: each is a bound that is true by itself. */
+static void set_watermarks(struct budget *budget, u64 min)
+{
+	u64 breaks = atomic_load(&budget->breaks);
+
+	atomic_store(&budget->min, min);
+	atomic_store(&budget->low, 2 * min + breaks);
+	atomic_store(&budget->high, 3 * min + breaks);
+}
+
+static void raise_charged(struct budget *budget, u64 used)
+{
+	u64 charged = atomic_load_explicit(&budget->charged_to, memory_order_relaxed);
+
+	while (used > charged && !atomic_compare_exchange_weak_explicit(
+					 &budget->charged_to, &charged, used, memory_order_relaxed,
+					 memory_order_relaxed))
+		;
+}
+
 void budget_set_limit(struct budget *budget, u64 limit)
 {
-	u64 min = min_of(limit);
-
-	/* Nobody reads the four together: each is a bound that is true by itself. */
-	atomic_store(&budget->min, min);
-	atomic_store(&budget->low, 2 * min);
-	atomic_store(&budget->high, 3 * min);
+	set_watermarks(budget, min_of(limit));
 	atomic_store(&budget->limit, limit);
-	if (budget_free(budget) < 2 * min)
+	raise_charged(budget, atomic_load(&budget->used));
+	if (budget_free(budget) < atomic_load(&budget->low))
 		budget_press(budget);
+}
+
+void budget_set_breaks(struct budget *budget, u64 bytes)
+{
+	atomic_store(&budget->breaks, bytes);
+	set_watermarks(budget, min_of(atomic_load(&budget->limit)));
+	if (budget_free(budget) < atomic_load(&budget->low))
+		budget_press(budget);
+}
+
+/* What a taker must leave. */
+static u64 reserve_for(const struct budget *budget, enum budget_class class)
+{
+	u64 min = atomic_load_explicit(&budget->min, memory_order_relaxed);
+
+	switch (class) {
+	case BUDGET_NORMAL:
+		return min + atomic_load_explicit(&budget->breaks, memory_order_relaxed);
+	case BUDGET_BREAK:
+		return min;
+	case BUDGET_SHARE:
+		return min / 2;
+	case BUDGET_RECLAIM:
+		break;
+	}
+	return min / CHARGES_PART;
+}
+
+/* How far a taker may go. */
+static u64 ceiling_for(const struct budget *budget, enum budget_class class)
+{
+	u64 limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
+	u64 charged = atomic_load_explicit(&budget->charged_to, memory_order_relaxed);
+	u64 ceiling = limit - MIN(reserve_for(budget, class), limit);
+
+	return class == BUDGET_RECLAIM ? MAX(ceiling, charged + FOOTHOLD_BYTES) : ceiling;
 }
 
 /* What follows every growth of `used`: remember the peak, wake reclaim. */
@@ -55,9 +114,7 @@ static void budget_grown(struct budget *budget, u64 used)
 
 bool budget_take(struct budget *budget, u64 bytes, enum budget_class class)
 {
-	u64 limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
-	u64 min = atomic_load_explicit(&budget->min, memory_order_relaxed);
-	u64 ceiling = class == BUDGET_RECLAIM ? limit : limit - MIN(min, limit);
+	u64 ceiling = ceiling_for(budget, class);
 	u64 used = atomic_load_explicit(&budget->used, memory_order_relaxed);
 
 	do {
@@ -76,15 +133,22 @@ void budget_charge(struct budget *budget, u64 bytes)
 {
 	u64 before = atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
 
+	if (bytes >= FOOTHOLD_BYTES)
+		raise_charged(budget, before + bytes);
 	budget_grown(budget, before + bytes);
 }
 
 void budget_give(struct budget *budget, u64 bytes)
 {
+	u64 charged = atomic_load_explicit(&budget->charged_to, memory_order_relaxed);
 	u64 before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
 
 	assert(before >= bytes);
-	(void)before;
+	/* Fails when there was a charge meanwhile: then that counts. */
+	if (before - bytes < charged)
+		atomic_compare_exchange_strong_explicit(&budget->charged_to, &charged,
+							before - bytes, memory_order_relaxed,
+							memory_order_relaxed);
 }
 
 u64 budget_free(const struct budget *budget)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "lib/clock.h"
 #include "mem/entitlement.h"
@@ -13,9 +12,11 @@
 #define QUEUE_MAX    16384U		   /* regions between the hands: 32 GiB */
 #define ZAP_BATCH    32U		   /* regions unmapped by one request */
 #define ZAP_PATIENCE (100 * NSEC_PER_MSEC) /* a VMM that takes longer loses its second chance */
-#define LAX_NS	     NSEC_PER_SEC /* so long nobody is spared, once those who should give cannot */
+/* So long the others are asked, once those who should give cannot; and so long those within their min. */
+#define LAX_KEEP_NS (3 * NSEC_PER_SEC)
+#define LAX_MIN_NS  NSEC_PER_SEC
 #define ALL_GROUPS   UINT32_MAX
-#define PRESENT	     (1ULL << 63) /* in a pagemap entry */
+#define FORCE_GROUPS 8U /* of a region at a time */
 
 /* How hard the back hand tries. */
 enum effort { EFFORT_COLD, EFFORT_BREAK, EFFORT_FORCE };
@@ -38,20 +39,42 @@ struct clock {
 	enum effort effort;
 	u32 barren;	   /* regions in a row that gave next to nothing */
 	u32 rotation;	   /* which groups force takes next */
-	enum standing bar; /* who stands lower is spared */
-	u64 lax_until_ns;  /* till then nobody is */
+	enum standing floor; /* who stands lower is spared */
+	enum standing bar; /* who stands lower gives nothing that is in use */
+	enum standing lax; /* ... but not who stands so high, */
+	u64 lax_until_ns;  /* ... till then */
 	u64 dry_since_ns;  /* nothing to look at since then; 0: there was */
 };
 
 static bool spared(const struct clock *clock, const struct space *space)
 {
-	return entitlement_standing(space) < clock->bar;
+	return entitlement_standing(space) < clock->floor;
 }
 
+/*
+ * Memory in use is given by those who have more than is theirs. What nobody touches everybody gives, down to the mins,
+ * when the host is short of memory: whoever misses something has more use for it.
+ */
 static void set_bar(struct clock *clock)
 {
-	clock->bar = clock_now_ns() < clock->lax_until_ns ? STANDING_WITHIN_MIN
-							  : entitlement_highest(clock->memory);
+	const struct budget *budget = &clock->memory->budget;
+
+	clock->bar = entitlement_highest(clock->memory);
+	if (clock_now_ns() < clock->lax_until_ns)
+		clock->bar = MIN(clock->bar, clock->lax);
+	clock->floor = clock->bar;
+	if (clock->bar < STANDING_ABOVE_LIMIT && budget_free(budget) < budget->high)
+		clock->floor = MIN(clock->bar, STANDING_WITHIN_KEEP);
+}
+
+/* Those who should give cannot: the others are asked for a while. What is within a min only when those who
+ * have more than theirs cannot either. */
+static void loosen(struct clock *clock, u64 now_ns)
+{
+	bool again = clock->bar <= STANDING_WITHIN_KEEP;
+
+	clock->lax = again ? STANDING_AT_SWAP_MAX : STANDING_WITHIN_KEEP;
+	clock->lax_until_ns = now_ns + (again ? LAX_MIN_NS : LAX_KEEP_NS);
 }
 
 /* Whether the front hand should unmap this region; arms it if we look at groups. */
@@ -68,9 +91,12 @@ static bool sample_region(struct clock *clock, struct space *space, u64 index)
 	}
 	if (sample && clock->effort >= EFFORT_BREAK)
 		region_arm(space, index * REGION_PAGES);
+	if (sample && clock->effort >= EFFORT_BREAK)
+		region->watched = false;
 	if (sample) {
 		region->sampled = true;
 		region->used = false;
+		region->unmapped_s = 0;
 		region->idle = ALL_GROUPS;
 	}
 	pthread_mutex_unlock(&region->lock);
@@ -142,30 +168,12 @@ static void advance_front(struct clock *clock)
 	}
 }
 
-/* The groups of a WHOLE region that are not mapped in the VMM: nobody has touched them. */
-static u32 unmapped_groups(struct space *space, u32 region)
-{
-	u64 entries[REGION_PAGES];
-	u64 hva = space_hva(space, (u64)region * REGION_PAGES);
-	u32 idle = ALL_GROUPS;
-
-	if (space->options.pagemap < 0 ||
-	    pread(space->options.pagemap, entries, sizeof(entries),
-		  (off_t)(hva / PAGE_SIZE * sizeof(entries[0]))) != (ssize_t)sizeof(entries))
-		return ALL_GROUPS;
-	for (u32 i = 0; i < REGION_PAGES; i++) {
-		if (entries[i] & PRESENT)
-			idle &= ~(1U << (i / GROUP_PAGES));
-	}
-	return idle;
-}
-
-/* What the back hand may take of a region. */
-static u32 cold_groups(struct clock *clock, struct space *space, const struct candidate *candidate)
+/* Which groups of a region nobody has touched since the front hand was there. */
+static u32 cold_groups(struct space *space, const struct candidate *candidate)
 {
 	struct region *region = &space->regions[candidate->region];
-	u32 idle, forced = 0;
 	bool whole, used;
+	u32 idle;
 
 	pthread_mutex_lock(&region->lock);
 	region->sampled = false;
@@ -173,13 +181,20 @@ static u32 cold_groups(struct clock *clock, struct space *space, const struct ca
 	idle = region->idle;
 	whole = region->mapping == REGION_WHOLE;
 	pthread_mutex_unlock(&region->lock);
-	if (whole)
-		idle = used ? 0 : unmapped_groups(space, candidate->region);
-	if (clock->effort == EFFORT_FORCE) {
-		forced = 0xffU << clock->rotation % REGION_GROUPS;
-		clock->rotation += 8;
-	}
-	return idle | forced;
+	if (whole && used)
+		idle = 0;
+	else if (whole && region_unmapped(space, (u64)candidate->region * REGION_PAGES, &idle))
+		idle = ALL_GROUPS;
+	return idle;
+}
+
+/* Which groups are taken whoever uses them. */
+static u32 forced_groups(struct clock *clock, const struct space *space)
+{
+	if (clock->effort < EFFORT_FORCE || entitlement_standing(space) < clock->bar)
+		return 0;
+	clock->rotation += FORCE_GROUPS;
+	return ((1U << FORCE_GROUPS) - 1) << clock->rotation % REGION_GROUPS;
 }
 
 /* Remembers how fruitful the hand's turn is, and changes its effort after a full one. */
@@ -194,14 +209,16 @@ static void judge(struct clock *clock, s64 pages)
 		if (clock->effort < EFFORT_FORCE)
 			clock->effort++;
 		else if (clock->bar)
-			clock->lax_until_ns = clock_now_ns() + LAX_NS;
+			loosen(clock, clock_now_ns());
 	}
+	atomic_store_explicit(&clock->memory->straining, clock->effort == EFFORT_FORCE,
+			      memory_order_relaxed);
 }
 
 /* The hands keep half of the memory that may be taken between them. */
 static u32 spread(const struct clock *clock)
 {
-	return (u32)MIN(entitlement_pages(clock->memory, clock->bar) / REGION_PAGES / 2 + 1,
+	return (u32)MIN(entitlement_pages(clock->memory, clock->floor) / REGION_PAGES / 2 + 1,
 			(u64)QUEUE_MAX);
 }
 
@@ -255,8 +272,10 @@ static void note_dry(struct clock *clock)
 
 	if (!clock->dry_since_ns)
 		clock->dry_since_ns = now;
-	else if (clock->bar && now - clock->dry_since_ns > ZAP_PATIENCE)
-		clock->lax_until_ns = now + LAX_NS;
+	if (!clock->bar || now - clock->dry_since_ns <= ZAP_PATIENCE)
+		return;
+	loosen(clock, now);
+	clock->dry_since_ns = now;
 }
 
 static struct clock *clock_of(struct reclaimer *reclaimer)
@@ -273,6 +292,7 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 {
 	struct clock *clock = clock_of(reclaimer);
 	s64 freed = 0, error = 0;
+	enum standing first = STANDING_AT_SWAP_MAX;
 	/* A bounded look: what is hot stays for a later call with more effort. */
 	u32 looks = 4 * ZAP_BATCH;
 
@@ -284,13 +304,19 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 
 		pthread_mutex_lock(&clock->lock);
 		set_bar(clock);
+		first = MAX(first, clock->bar);
+		/* Those who were to give have given; whether others should is not for us to say. */
+		if (freed && clock->bar < first) {
+			pthread_mutex_unlock(&clock->lock);
+			break;
+		}
 		if (!next_candidate(clock, &candidate, &space)) {
 			note_dry(clock);
 			pthread_mutex_unlock(&clock->lock);
 			break;
 		}
 		clock->dry_since_ns = 0;
-		groups = cold_groups(clock, space, &candidate);
+		groups = cold_groups(space, &candidate) | forced_groups(clock, space);
 		entitlement_leave(space);
 		pthread_mutex_unlock(&clock->lock);
 

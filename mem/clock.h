@@ -12,11 +12,12 @@
  * VMM's /proc/PID/pagemap tells, at no cost to the guest; in an ARMED one the touch was a minor fault,
  * which cleared the group's idle bit.
  *
- * Only guests that stand highest above what they are entitled to are looked at (mem/entitlement.h); should
- * a full turn with all force get nothing from them, everybody is for a while.
- *
  * When a full turn finds little cold, the hand works harder: first it arms the regions it unmaps, to
  * find the cold groups within warm regions; then it takes groups in turn, warm or not.
+ *
+ * While the host is short of memory, cold memory is taken from everybody down to the mins, and warm memory only from
+ * those who stand highest above what they are entitled to (mem/entitlement.h); should a full turn with all force
+ * get nothing from them, from everybody for a while. When it is not short, only those are looked at who stand highest.
  */
 #ifndef MEM_CLOCK_H
 #define MEM_CLOCK_H

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "mem/remap.h"
 #include "mem/source.h"
 #include "mem/uffd.h"
 
@@ -20,7 +21,8 @@ struct drop {
 	enum page_state to;
 	u64 run; /* resident pages right before the one looked at */
 	u64 freed, dropped;
-	bool busy; /* some were held by others */
+	bool busy;    /* some were held by others */
+	bool foreign; /* in the place of some a frame is mapped: left as they are */
 };
 
 static void punch(const struct space *space, u64 first, u64 count)
@@ -64,7 +66,9 @@ static void drop_page(struct drop *drop, u64 index)
 		atomic_store_explicit(&drop->region->waited, true, memory_order_relaxed);
 		drop->busy = true;
 	}
-	if (page_word_busy(word) || state == drop->to || state == PAGE_BALLOONED) {
+	drop->foreign |= page_word_foreign(word);
+	if (page_word_busy(word) || page_word_foreign(word) || state == drop->to ||
+	    state == PAGE_BALLOONED) {
 		end_run(drop, index);
 		return;
 	}
@@ -102,7 +106,7 @@ static bool drop_in_region(struct drop *drop, u64 first, u64 count)
 
 	if (region_arm(drop->space, first))
 		return false;
-	if (count == REGION_PAGES && !region->held) {
+	if (count == REGION_PAGES && !region->held && !region->foreign) {
 		drop_whole(drop, first);
 	} else {
 		for (u64 i = first; i < first + count; i++)
@@ -115,6 +119,14 @@ static bool drop_in_region(struct drop *drop, u64 first, u64 count)
 	return true;
 }
 
+/* Pages in whose place frames are mapped: only their VMM can take those away. */
+static u64 drop_foreign(struct space *space, u64 first, u64 count, enum page_state to)
+{
+	s64 pages = remap_drop(space, first, count, to);
+
+	return pages > 0 ? (u64)pages : 0;
+}
+
 static u64 drop_region(struct space *space, u64 first, u64 count, u32 to)
 {
 	u64 dropped = 0;
@@ -124,10 +136,11 @@ static u64 drop_region(struct space *space, u64 first, u64 count, u32 to)
 		struct drop drop = {.space = space, .region = space_region(space, first), .to = to};
 
 		pthread_mutex_lock(&drop.region->lock);
-		again = drop_in_region(&drop, first, count) && drop.busy;
+		again = drop_in_region(&drop, first, count) && (drop.busy || drop.foreign);
 		pthread_mutex_unlock(&drop.region->lock);
 		budget_give(&space->memory->budget, drop.freed * PAGE_SIZE);
-		dropped += drop.dropped;
+		dropped +=
+			drop.dropped + (drop.foreign ? drop_foreign(space, first, count, to) : 0);
 		if (again)
 			usleep(BUSY_US);
 	}
@@ -201,6 +214,13 @@ static int protect(struct space *space, u64 first, u64 count)
 	return uffd_protect(space->options.uffd, space_hva(space, first), count * PAGE_SIZE);
 }
 
+/* Not what is shared and mapped: that has no memory to give up. What is written there comes home soon. */
+static bool can_be_marked(struct page_word word)
+{
+	return !page_word_busy(word) && !page_word_foreign(word) &&
+	       page_word_state(word) != PAGE_ZERO && page_word_state(word) != PAGE_BALLOONED;
+}
+
 /* Drops what is confirmed, and says from where to where there are pages to mark. */
 static void drop_confirmed(struct drop *drop, u64 first, u64 count, u32 round, u64 *low, u64 *high)
 {
@@ -215,8 +235,7 @@ static void drop_confirmed(struct drop *drop, u64 first, u64 count, u32 round, u
 			continue;
 		}
 		end_run(drop, i);
-		if (page_word_busy(word) || page_word_hint(word) ||
-		    page_word_state(word) == PAGE_ZERO || page_word_state(word) == PAGE_BALLOONED)
+		if (page_word_hint(word) || !can_be_marked(word))
 			continue;
 		if (*low == *high)
 			*low = i;
@@ -233,8 +252,7 @@ static void mark(struct space *space, u64 low, u64 high, u64 first, u64 count, u
 	for (u64 i = first; i < first + count; i++) {
 		struct page_word word = page_table_read(&space->table, i);
 
-		if (page_word_busy(word) || page_word_state(word) == PAGE_ZERO ||
-		    page_word_state(word) == PAGE_BALLOONED)
+		if (!can_be_marked(word))
 			continue;
 		page_hint(&space->table, i, mark_of(round));
 	}

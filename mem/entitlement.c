@@ -8,6 +8,9 @@
 #define SLACK REGION_PAGES
 /* Room for the next fill: so much below its limit a guest is as good as there. */
 #define FILL_ROOM 64U
+/* A guest with room for less in its swap_max is as good as at it: a region frozen for the sake of a few pages is dear,
+ * and looks as if the clock had to try harder. */
+#define STORE_ROOM GROUP_PAGES
 
 void entitlement_init(struct entitlement *entitlement)
 {
@@ -15,7 +18,10 @@ void entitlement_init(struct entitlement *entitlement)
 	atomic_init(&entitlement->keep, UINT64_MAX);
 	atomic_init(&entitlement->goal, UINT64_MAX);
 	atomic_init(&entitlement->limit, UINT64_MAX);
+	atomic_init(&entitlement->swap_max, UINT64_MAX);
+	atomic_init(&entitlement->storing, 0);
 	atomic_init(&entitlement->leaving, 0);
+	atomic_init(&entitlement->cold_ms, 0);
 	atomic_init(&entitlement->blocked, false);
 }
 
@@ -58,11 +64,44 @@ void entitlement_left(struct space *space)
 	atomic_fetch_sub_explicit(&space->entitlement.leaving, REGION_PAGES, memory_order_relaxed);
 }
 
+/* In this order: a page that is written back meanwhile is counted twice rather than not at all. */
+static u64 stored(const struct space *space)
+{
+	u64 compressed = page_table_count(&space->table, PAGE_COMPRESSED);
+
+	return compressed + page_table_count(&space->table, PAGE_DISK);
+}
+
+/* Whether so many pages more may be stored. */
+static bool has_room(const struct space *space, u64 pages)
+{
+	u64 most = bound(&space->entitlement.swap_max), has = stored(space);
+
+	return has <= most && pages <= most - has;
+}
+
+bool entitlement_store(struct space *space)
+{
+	_Atomic u64 *storing = &space->entitlement.storing;
+	bool room = has_room(space, atomic_fetch_add(storing, 1) + 1);
+
+	if (!room)
+		atomic_fetch_sub(storing, 1);
+	return room;
+}
+
+void entitlement_stored(struct space *space, u32 pages)
+{
+	atomic_fetch_sub(&space->entitlement.storing, pages);
+}
+
 enum standing entitlement_standing(const struct space *space)
 {
 	const struct entitlement *mine = &space->entitlement;
 	u64 pages = staying(space);
 
+	if (!has_room(space, STORE_ROOM))
+		return STANDING_AT_SWAP_MAX;
 	if (entitlement_is_full(space, FILL_ROOM))
 		return STANDING_ABOVE_LIMIT;
 	if (close_to(pages, bound(&mine->min)))
@@ -80,7 +119,7 @@ static bool gives(const struct space *space)
 enum standing entitlement_highest(struct memory *memory)
 {
 	u32 used = atomic_load(&memory->slots_used);
-	enum standing highest = STANDING_WITHIN_MIN;
+	enum standing highest = STANDING_AT_SWAP_MAX;
 
 	for (u32 i = 0; i < used; i++) {
 		struct space *space = memory_get_space(memory, i);
@@ -109,6 +148,21 @@ u64 entitlement_pages(struct memory *memory, enum standing least)
 		space_put(space);
 	}
 	return pages;
+}
+
+u32 entitlement_held_back(struct memory *memory)
+{
+	u32 used = atomic_load(&memory->slots_used), count = 0;
+
+	for (u32 i = 0; i < used; i++) {
+		struct space *space = memory_get_space(memory, i);
+
+		if (!space)
+			continue;
+		count += gives(space) && entitlement_standing(space) == STANDING_AT_SWAP_MAX;
+		space_put(space);
+	}
+	return count;
 }
 
 bool entitlement_is_full(const struct space *space, u64 pages)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mem/entitlement.h"
 #include "mem/guard.h"
 #include "mem/source.h"
 #include "mem/uffd.h"
@@ -17,13 +18,18 @@ bool evict_test_skip_protect;
 struct eviction {
 	struct space *space;
 	struct region *region;
-	u64 first;     /* of the region */
-	u32 low, high; /* places: held pages lie in [low, high) */
-	u32 error;     /* why pages were not stored, the last reason */
-	bool flush;    /* some store finishes only with flush() */
-	bool flushed;  /* ... and that was called */
-	bool in_place; /* the region is one huge page: read it where it is */
-	bool damaged;  /* its RAM file has lost the region */
+	struct page_source *const *stores; /* who is asked, in this order; ends with NULL */
+	const u64 *pages;		   /* which pages, a bit each; NULL: all */
+	bool shares;			   /* not for want of memory */
+	u32 filled;			   /* pages that repeat one word */
+	u32 storing;			   /* pages that have a place in the guest's swap_max */
+	u64 first;			   /* of the region */
+	u32 low, high;			   /* places: held pages lie in [low, high) */
+	u32 error;			   /* why pages were not stored, the last reason */
+	bool flush;			   /* some store finishes only with flush() */
+	bool flushed;			   /* ... and that was called */
+	bool in_place;			   /* the region is one huge page: read it where it is */
+	bool damaged;			   /* its RAM file has lost the region */
 	bool held[REGION_PAGES];
 	struct page_word words[REGION_PAGES]; /* new words; RESIDENT: stays */
 	_Alignas(64) u8 buffer[GROUP_PAGES * PAGE_SIZE];
@@ -33,8 +39,10 @@ static bool wanted(const struct eviction *ev, u32 place, u32 groups)
 {
 	struct page_word word = page_table_read(&ev->space->table, ev->first + place);
 
+	if (ev->pages && !(ev->pages[place / 64] >> place % 64 & 1))
+		return false;
 	return groups >> (place / GROUP_PAGES) & 1 && !page_word_busy(word) &&
-	       page_word_state(word) == PAGE_RESIDENT;
+	       page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
 }
 
 /* Marks pages busy. Region's lock held. */
@@ -60,14 +68,18 @@ static void hold(struct eviction *ev, u32 from, u32 to, u32 groups)
  */
 static int freeze(struct eviction *ev)
 {
+	int result;
+
 	if (evict_test_skip_protect)
 		return 0;
-	return uffd_protect(ev->space->options.uffd, space_hva(ev->space, ev->first + ev->low),
-			    (ev->high - ev->low) * PAGE_SIZE);
+	result = uffd_protect(ev->space->options.uffd, space_hva(ev->space, ev->first + ev->low),
+			      (ev->high - ev->low) * PAGE_SIZE);
+	/* The VMM has just mapped something there that is not registered yet (mem/remap.h). */
+	return result == -ENOENT ? -EAGAIN : result;
 }
 
-/* Whether the page repeats one 32-bit word, by comparing it with itself one word further. */
-static bool same_filled(const u8 *page)
+/* By comparing it with itself one word further. */
+bool evict_same_filled(const u8 *page)
 {
 	const u64 *words = (const u64 *)page;
 
@@ -78,21 +90,24 @@ static bool same_filled(const u8 *page)
 /*
  * Offers the page to the stores in turn. Returns 0 with its new word; -ENOSPC when the first, where
  * most pages go, is full; -E2BIG when that one does not want content like this and none of the others
- * has room for it, which says nothing about the next page; or another -errno.
+ * has room for it, which says nothing about the next page, or when the guest is at its swap_max; or another
+ * -errno. A shared frame is nobody's in particular, and in nobody's swap_max.
  */
 static int store(struct eviction *ev, u32 place, const u8 *page)
 {
-	struct memory *memory = ev->space->memory;
 	struct page_store request = {
 		.owner = {ev->space->id, (u32)(ev->first + place)},
 		.plain = page,
 		.node = ev->space->options.node,
-		.salt = ev->space->options.salt,
+		.salt = ev->space->salt,
 	};
 	int result = -E2BIG;
 
-	for (u32 i = 0; memory->stores[i]; i++) {
-		struct page_source *source = memory->stores[i];
+	if (!ev->shares && !entitlement_store(ev->space))
+		return result;
+	ev->storing += !ev->shares;
+	for (u32 i = 0; ev->stores[i]; i++) {
+		struct page_source *source = ev->stores[i];
 
 		result = source->ops->store(source, &request);
 		if (!result) {
@@ -113,18 +128,20 @@ static void classify(struct eviction *ev, u32 place, const u8 *page)
 	u32 pattern;
 	int result;
 
-	if (same_filled(page)) {
+	if (evict_same_filled(page)) {
 		memcpy(&pattern, page, sizeof(pattern));
 		ev->words[place] =
 			pattern ? page_word(PAGE_SAME, pattern) : page_word(PAGE_ZERO, 0);
+		ev->filled++;
 		atomic_fetch_add_explicit(&ev->space->memory->same_filled, 1, memory_order_relaxed);
 		return;
 	}
 	result = store(ev, place, page);
 	if (result) {
 		ev->error = (u32)-result;
-		atomic_fetch_add_explicit(&ev->space->memory->evict_refused, 1,
-					  memory_order_relaxed);
+		if (!ev->shares)
+			atomic_fetch_add_explicit(&ev->space->memory->evict_refused, 1,
+						  memory_order_relaxed);
 	}
 }
 
@@ -183,6 +200,7 @@ static void let_waited_go(struct eviction *ev)
 		region_forget_hints(space, ev->first + i, 1);
 		ev->held[i] = false;
 		ev->region->held--;
+		ev->region->clean &= ~(1U << i / GROUP_PAGES);
 		page_release(&space->table, ev->first + i);
 		if (uffd_unprotect(space->options.uffd, hva, PAGE_SIZE))
 			uffd_wake(space->options.uffd, hva, PAGE_SIZE);
@@ -259,10 +277,8 @@ static void unstore_all(struct eviction *ev)
 
 static void flush(struct eviction *ev)
 {
-	struct memory *memory = ev->space->memory;
-
-	for (u32 i = 0; memory->stores[i]; i++) {
-		struct page_source *source = memory->stores[i];
+	for (u32 i = 0; ev->stores[i]; i++) {
+		struct page_source *source = ev->stores[i];
 		int result;
 
 		if (!source->ops->flush)
@@ -308,6 +324,8 @@ static u32 commit(struct eviction *ev)
 	if (freed) {
 		ev->region->resident -= freed;
 		ev->region->huge = false;
+	}
+	if (freed && !ev->shares) {
 		ev->region->evicted_at =
 			(u32)(atomic_fetch_add(&ev->space->memory->evictions, freed) /
 			      REGION_PAGES);
@@ -324,6 +342,7 @@ static void thaw(struct eviction *ev)
 
 	for (u32 i = ev->low; i <= ev->high; i++) {
 		if (stays(ev, i)) {
+			ev->region->clean &= ~(1U << i / GROUP_PAGES);
 			run++;
 		} else if (run) {
 			region_forget_hints(space, ev->first + i - run, run);
@@ -364,47 +383,78 @@ static u32 count_held(const struct eviction *ev)
 	return count;
 }
 
+/* Evicts what is wanted of the region's places [from, to). */
+static s64 evict(struct eviction *ev, u32 from, u32 to, u32 groups)
+{
+	struct space *space = ev->space;
+	u32 freed = 0, held;
+	int result;
+
+	if (atomic_load_explicit(&space->failed, memory_order_relaxed))
+		return -ESRCH;
+	pthread_mutex_lock(&ev->region->lock);
+	result = region_arm(space, ev->first);
+	hold(ev, from, to, result ? 0 : groups);
+	held = count_held(ev);
+	ev->in_place = ev->region->huge;
+	if (held) {
+		result = freeze(ev);
+		if (result)
+			release(ev);
+	}
+	pthread_mutex_unlock(&ev->region->lock);
+	if (result || !held)
+		return result ? result : -EAGAIN;
+
+	store_pages(ev);
+	if (ev->flush)
+		flush(ev);
+	ev->flushed = true;
+	if (ev->damaged)
+		unstore_all(ev);
+
+	pthread_mutex_lock(&ev->region->lock);
+	let_waited_go(ev);
+	freed = commit(ev);
+	release(ev);
+	pthread_mutex_unlock(&ev->region->lock);
+
+	entitlement_stored(space, ev->storing);
+	budget_give(&space->memory->budget, freed * PAGE_SIZE);
+	return freed ? (s64)freed : ev->error ? -(s64)ev->error : -EAGAIN;
+}
+
 s64 evict_pages(struct space *space, u64 first, u64 count, u32 groups)
 {
 	struct eviction ev = {
 		.space = space,
 		.region = space_region(space, first),
+		.stores = space->memory->stores,
 		.first = ALIGN_DOWN(first, REGION_PAGES),
 	};
-	u32 from = (u32)(first - ev.first), freed = 0, held;
-	int result;
+	u32 from = (u32)(first - ev.first);
+	s64 freed;
 
 	assert(from + count <= REGION_PAGES);
-	if (atomic_load_explicit(&space->failed, memory_order_relaxed))
-		return -ESRCH;
-	pthread_mutex_lock(&ev.region->lock);
-	result = region_arm(space, first);
-	hold(&ev, from, from + (u32)count, result ? 0 : groups);
-	held = count_held(&ev);
-	ev.in_place = ev.region->huge;
-	if (held) {
-		result = freeze(&ev);
-		if (result)
-			release(&ev);
-	}
-	pthread_mutex_unlock(&ev.region->lock);
-	if (result || !held)
-		return result ? result : -EAGAIN;
+	freed = evict(&ev, from, from + (u32)count, groups);
+	atomic_fetch_add_explicit(&space->counters.evicted, (u64)MAX(freed, 0),
+				  memory_order_relaxed);
+	return freed;
+}
 
-	store_pages(&ev);
-	if (ev.flush)
-		flush(&ev);
-	ev.flushed = true;
-	if (ev.damaged)
-		unstore_all(&ev);
+s64 evict_pages_to(struct space *space, u64 first, const u64 pages[REGION_PAGES / 64],
+		   struct page_source *const *stores, u32 *filled)
+{
+	struct eviction ev = {
+		.space = space,
+		.region = space_region(space, first),
+		.stores = stores,
+		.pages = pages,
+		.shares = true,
+		.first = first,
+	};
+	s64 freed = evict(&ev, 0, REGION_PAGES, UINT32_MAX);
 
-	pthread_mutex_lock(&ev.region->lock);
-	let_waited_go(&ev);
-	freed = commit(&ev);
-	release(&ev);
-	pthread_mutex_unlock(&ev.region->lock);
-
-	budget_give(&space->memory->budget, freed * PAGE_SIZE);
-	atomic_fetch_add_explicit(&space->counters.evicted, freed, memory_order_relaxed);
-	return freed ? (s64)freed : ev.error ? -(s64)ev.error : -EAGAIN;
+	*filled = ev.filled;
+	return freed;
 }

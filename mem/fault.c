@@ -5,40 +5,44 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "mem/fill.h"
 #include "mem/populate.h"
+#include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/uffd.h"
+#include "mem/unshare.h"
 
 struct fault {
 	u64 index;
 	u64 flags; /* UFFD_PAGEFAULT_FLAG_* */
 };
 
-/* The resident pages around `index`, within its group, that nobody works on. */
+/* Whether nobody works on a resident page of the RAM file, or, with `foreign`, of the VMM's own memory. */
+static bool at_hand(struct space *space, u64 index, bool foreign)
+{
+	struct page_word word = page_table_read(&space->table, index);
+
+	return !page_word_busy(word) && page_word_state(word) == PAGE_RESIDENT &&
+	       page_word_foreign(word) == foreign;
+}
+
+/* The resident pages around `index`, within its group, that nobody works on: all in the RAM file, or all
+ * not, because the kernel maps within one mapping. */
 static void resident_around(struct space *space, u64 index, u64 *first, u64 *count)
 {
+	bool foreign = page_word_foreign(page_table_read(&space->table, index));
 	u64 low = ALIGN_DOWN(index, GROUP_PAGES), high = low + GROUP_PAGES;
 	u64 end = index;
 
 	*first = index;
-	while (end < high) {
-		struct page_word word = page_table_read(&space->table, end);
-
-		if (page_word_busy(word) || page_word_state(word) != PAGE_RESIDENT)
-			break;
+	while (end < high && at_hand(space, end, foreign))
 		end++;
-	}
-	while (*first > low) {
-		struct page_word word = page_table_read(&space->table, *first - 1);
-
-		if (page_word_busy(word) || page_word_state(word) != PAGE_RESIDENT)
-			break;
+	while (*first > low && at_hand(space, *first - 1, foreign))
 		(*first)--;
-	}
 	*count = end - *first;
 }
 
@@ -75,13 +79,20 @@ static void map_resident(struct space *space, const struct fault *fault, u64 beg
 	hva = space_hva(space, first);
 	region_forget_hints(space, first, count);
 	region->idle &= ~(1U << (fault->index % REGION_PAGES / GROUP_PAGES));
+	region->clean &= ~(1U << (fault->index % REGION_PAGES / GROUP_PAGES));
+	if (region->watched && region->resident == REGION_PAGES && !region->held) {
+		/* The scanner watched for this write; now the region is the kernel's again. */
+		region_make_whole(space, fault->index);
+		if (region->mapping == REGION_WHOLE)
+			return;
+	}
 	if (fault->flags & UFFD_PAGEFAULT_FLAG_WP) {
 		/* Refused while the VMM drops memory: the guest tries again then. */
 		if (uffd_unprotect(uffd, hva, count * PAGE_SIZE))
 			uffd_wake(uffd, hva, count * PAGE_SIZE);
 	} else {
 		result = uffd_continue(uffd, hva, count * PAGE_SIZE);
-		if (result == -EFAULT)
+		if (result == -EFAULT || result == -ENOENT)
 			result = uffd_continue(uffd, space_hva(space, fault->index), PAGE_SIZE);
 		if (result == -EFAULT) {
 			lost_page(space, fault->index);
@@ -89,7 +100,7 @@ static void map_resident(struct space *space, const struct fault *fault, u64 beg
 		}
 		uffd_wake(uffd, hva, count * PAGE_SIZE);
 	}
-	fill_record_latency(space, PAGE_RESIDENT, began);
+	fill_record_latency(space, fault->index, PAGE_RESIDENT, began);
 }
 
 /* The part of a window that one fill takes, around the page of the fault. */
@@ -129,15 +140,20 @@ static bool bring_back(struct space *space, u64 index, enum page_state state, u6
 
 	if (readahead_claim(readahead, index, &part))
 		return fill_for(space, &part, class, index, began);
+	readahead->limit =
+		atomic_load_explicit(&space->memory->readahead_pages, memory_order_relaxed);
 	window = part = readahead_fault(readahead, index);
 	if (class == FILL_ZERO && populate_region(space, index, began))
 		return false;
 	/* Neighbours cost little on disk, and nothing when they are zero: those come together. */
-	if (class == FILL_MEMORY)
+	if (class == FILL_MEMORY || class == FILL_SHARED)
 		part = (struct readahead_window){.first = index, .count = 1};
 	else
 		clip(&part, index);
 	waits = fill_for(space, &part, class, index, began);
+	/* A page that nobody asked for stays shared. */
+	if (class == FILL_SHARED)
+		return waits;
 	readahead_defer(readahead, window.first, part.first);
 	readahead_defer(readahead, part.first + part.count, window.first + window.count);
 	return waits;
@@ -155,12 +171,29 @@ bool fault_read_ahead(struct space *space)
 	return true;
 }
 
+/* The frame that is mapped in the page's place, which the caller holds, comes back; the kernel maps it then. */
+static void bring_frame(struct space *space, u64 index, u64 payload, u64 began)
+{
+	struct sharing *sharing = space->memory->sharing;
+	int result = sharing->ops->bring(sharing, payload, 1, true);
+
+	if (result) {
+		space_fail(space, "page %lu, which it shares, cannot be brought back: %s", index,
+			   strerror(-result));
+	} else {
+		uffd_wake(space->options.uffd, space_hva(space, index), PAGE_SIZE);
+		fill_record_latency(space, index, PAGE_SHARED, began);
+	}
+	sharing->ops->release(sharing, payload, 1);
+}
+
 static void resolve(struct space *space, const struct fault *fault, u64 began)
 {
 	struct region *region = space_region(space, fault->index);
 	struct page_word word;
 	enum page_state state;
-	bool absent = false;
+	struct sharing *sharing = space->memory->sharing;
+	bool absent = false, shared = false, frame = false;
 
 	pthread_mutex_lock(&region->lock);
 	word = page_table_read(&space->table, fault->index);
@@ -171,12 +204,25 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
 	} else if (region->mapping == REGION_WHOLE) {
 		/* Read before the region was handed over, which woke everybody. */
 		uffd_wake(space->options.uffd, space_hva(space, fault->index), PAGE_SIZE);
+	} else if (page_word_foreign(word) && !(fault->flags & UFFD_PAGEFAULT_FLAG_WP)) {
+		/* Its frame has left memory; or the fault was read before the frame was mapped. */
+		frame = state == PAGE_SHARED;
+		if (frame)
+			sharing->ops->hold(sharing, page_word_payload(word), 1);
+		else
+			uffd_wake(space->options.uffd, space_hva(space, fault->index), PAGE_SIZE);
+	} else if (page_word_foreign(word) && state == PAGE_SHARED) {
+		shared = true;
 	} else if (state == PAGE_RESIDENT) {
 		map_resident(space, fault, began);
 	} else {
 		absent = true;
 	}
 	pthread_mutex_unlock(&region->lock);
+	if (frame)
+		bring_frame(space, fault->index, page_word_payload(word), began);
+	if (shared)
+		unshare_for_write(space, fault->index, began);
 	if (!absent || !bring_back(space, fault->index, state, began))
 		space_waits(space, -1);
 }

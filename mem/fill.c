@@ -3,12 +3,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "mem/entitlement.h"
+#include "mem/trace.h"
 #include "mem/uffd.h"
 
 #define FILLS_KEPT  16U
@@ -40,7 +42,7 @@ enum fill_class fill_class_of(enum page_state state)
 {
 	static const enum fill_class classes[PAGE_STATES] = {
 		[PAGE_ZERO] = FILL_ZERO,	 [PAGE_RESIDENT] = FILL_CLASSES,
-		[PAGE_SHARED] = FILL_MEMORY,	 [PAGE_SAME] = FILL_MEMORY,
+		[PAGE_SHARED] = FILL_SHARED,	 [PAGE_SAME] = FILL_MEMORY,
 		[PAGE_COMPRESSED] = FILL_MEMORY, [PAGE_DISK] = FILL_DISK,
 		[PAGE_BALLOONED] = FILL_ZERO,
 	};
@@ -48,14 +50,18 @@ enum fill_class fill_class_of(enum page_state state)
 	return classes[state];
 }
 
-void fill_record_latency(struct space *space, enum page_state state, u64 began)
+void fill_record_latency(struct space *space, u64 index, enum page_state state, u64 began)
 {
-	u64 ns = clock_now_ns() - began;
+	struct trace *trace = atomic_load_explicit(&space->memory->trace, memory_order_acquire);
+	u64 now = clock_now_ns(), ns = now - began;
+	const struct trace_fault fault = {now, ns, index, space->id, state};
 
 	atomic_fetch_add_explicit(&space->counters.stall_ns, ns, memory_order_relaxed);
 	pthread_mutex_lock(&space->hist_lock);
 	hist_record(&space->fault_latency[state], ns);
 	pthread_mutex_unlock(&space->hist_lock);
+	if (trace)
+		trace_put(trace, &fault);
 }
 
 /* Buffers are kept for the next fill: a fresh one costs more page faults than the fill itself. */
@@ -121,7 +127,8 @@ static bool hold_pages(struct fill *fill, u64 count, enum fill_class class)
 	for (u32 i = 0; i < count; i++) {
 		struct page_word word = page_table_read(&space->table, fill->first + i);
 
-		if (page_word_busy(word) || fill_class_of(page_word_state(word)) != class)
+		if (page_word_busy(word) || page_word_foreign(word) ||
+		    fill_class_of(page_word_state(word)) != class)
 			continue;
 		/* What the guest gave up it does not want back unasked. */
 		if (page_word_state(word) == PAGE_BALLOONED && fill->first + i != fill->fault)
@@ -159,6 +166,36 @@ static void wake(struct fill *fill)
 		  fill->span * PAGE_SIZE);
 }
 
+static void fail_for_memory(struct space *space, u64 index)
+{
+	u32 held_back = entitlement_held_back(space->memory);
+	char why[80] = "";
+
+	if (held_back)
+		snprintf(why, sizeof(why), " (guests at their swap_max: %u; raise that)",
+			 held_back);
+	space_fail(space,
+		   "no memory for page %lu: the budget of %lu MiB is used up and nothing more can "
+		   "be stored%s: raise memory or swap-size, or run fewer guests",
+		   index, space->memory->budget.limit / MiB, why);
+}
+
+bool fill_take_frame(struct space *space, u64 index, enum budget_class class)
+{
+	struct memory *memory = space->memory;
+
+	while (!budget_take(&memory->budget, PAGE_SIZE, class)) {
+		atomic_fetch_add_explicit(&memory->direct_reclaims, 1, memory_order_relaxed);
+		/* A guest that has failed only holds up its own end. */
+		if (!atomic_load(&space->failed) && memory->direct_reclaim &&
+		    memory->direct_reclaim(memory, 16 * PAGE_SIZE))
+			continue;
+		fail_for_memory(space, index);
+		return false;
+	}
+	return true;
+}
+
 /* Takes a frame for each page held; when there are not enough, only for the one that is waited for,
  * by reclaiming it if need be. False: none, and nothing is held any more. */
 static bool take_frames(struct fill *fill)
@@ -177,23 +214,12 @@ static bool take_frames(struct fill *fill)
 	pthread_mutex_unlock(&region->lock);
 	if (!fill->held)
 		return false;
-	while (!budget_take(&memory->budget, PAGE_SIZE, BUDGET_NORMAL)) {
-		atomic_fetch_add_explicit(&memory->direct_reclaims, 1, memory_order_relaxed);
-		/* A guest that has failed only holds up its own end. */
-		if (!atomic_load(&space->failed) && memory->direct_reclaim &&
-		    memory->direct_reclaim(memory, 16 * PAGE_SIZE))
-			continue;
-		space_fail(space,
-			   "no memory for page %lu: the budget of %lu MiB is used up and "
-			   "nothing more can be stored: raise memory or swap-size, or run "
-			   "fewer guests",
-			   fill->fault, memory->budget.limit / MiB);
-		pthread_mutex_lock(&region->lock);
-		drop_pages(fill, fill->held);
-		pthread_mutex_unlock(&region->lock);
-		return false;
-	}
-	return true;
+	if (fill_take_frame(space, fill->fault, BUDGET_NORMAL))
+		return true;
+	pthread_mutex_lock(&region->lock);
+	drop_pages(fill, fill->held);
+	pthread_mutex_unlock(&region->lock);
+	return false;
 }
 
 /* Puts the run of loaded pages [place, place + count) into the guest. Returns how many went in. */
@@ -209,6 +235,9 @@ static u32 put_run(struct fill *fill, u32 place, u32 count, bool zero)
 		done = uffd_zero(options->uffd, hva, count * PAGE_SIZE);
 	else
 		done = uffd_copy(options->uffd, hva, from, count * PAGE_SIZE);
+	/* The kernel fills within one mapping; sharing may have left two here. */
+	if (done == -ENOENT && count > 1)
+		return put_run(fill, place, 1, zero);
 	if (done == -EEXIST) {
 		/* The file still has the page, though its content is void: the kernel could not
 		 * split a huge page when a part of it was dropped. Overwrite it. */
@@ -234,6 +263,7 @@ static void commit_run(struct fill *fill, u32 place, u32 count)
 	for (u32 i = place; i < place + count; i++) {
 		page_set(&space->table, fill->first + i, page_word(PAGE_RESIDENT, 0));
 		region->resident++;
+		region->clean &= ~(1U << ((fill->first + i) % REGION_PAGES / GROUP_PAGES));
 		region->idle &= ~(1U << ((fill->first + i) % REGION_PAGES / GROUP_PAGES));
 		fill->results[i] = 0;
 	}
@@ -263,13 +293,15 @@ static void put_pages(struct fill *fill)
 	}
 }
 
-/* A page that was thrashed out while it was in use is spared for a while: it came back after fewer
- * evictions than there are pages resident (refault distance; Johannes Weiner, mm/workingset.c). */
+/* A guest missed what was stored. A page that was thrashed out while it was in use is spared for a while: it
+ * came back after fewer evictions than there are pages resident (refault distance; Johannes Weiner,
+ * mm/workingset.c). */
 static void note_refault(struct space *space, struct region *region)
 {
 	u32 now = (u32)(atomic_load(&space->memory->evictions) / REGION_PAGES);
 	u64 distance = (u64)(now - region->evicted_at) * REGION_PAGES;
 
+	atomic_fetch_add_explicit(&space->counters.missed, 1, memory_order_relaxed);
 	if (distance < page_table_count(&space->table, PAGE_RESIDENT))
 		region->protection = 1;
 }
@@ -350,7 +382,8 @@ static void commit(struct fill *fill)
 	if (fill->fault == FILL_AHEAD)
 		return;
 	if (!fault_result)
-		fill_record_latency(space, page_word_state(fill->words[fill->fault - fill->first]),
+		fill_record_latency(space, fill->fault,
+				    page_word_state(fill->words[fill->fault - fill->first]),
 				    fill->began);
 	else if (fault_result != -EAGAIN)
 		space_fail(space, "page %lu cannot be read back (%s): %s", fill->fault,
@@ -431,14 +464,16 @@ static bool fill_load(struct fill *fill)
 	return true;
 }
 
-/* A guest at its limit brings nothing in ahead, and makes room itself for what it must have. */
+/* A guest at its limit brings nothing in ahead, and makes room itself for what it must have. One that cannot,
+ * at its swap_max, gets beyond: others would give in its place. */
 static bool within_limit(struct space *space, u64 count, bool ahead)
 {
 	struct memory *memory = space->memory;
 
 	/* The clock may have to wait for the VMM's answer before it can take anything: so may the guest. */
 	for (u32 i = 0; i < LIMIT_TRIES && entitlement_is_full(space, count); i++) {
-		if (ahead || atomic_load(&space->failed) || !memory->direct_reclaim)
+		if (ahead || atomic_load(&space->failed) || !memory->direct_reclaim ||
+		    entitlement_standing(space) == STANDING_AT_SWAP_MAX)
 			return !ahead;
 		memory->direct_reclaim(memory, count * PAGE_SIZE);
 		if (entitlement_is_full(space, count))
@@ -468,7 +503,12 @@ bool fill_window(struct space *space, u64 first, u64 count, enum fill_class clas
 	fill->began = began;
 	fill->span = 0;
 	fill->held = 0;
-	fill->load = (struct page_load){.slots = fill->slots, .done = fill_loaded};
+	/* With one vCPU, and that one waiting, no other fault can come meanwhile. */
+	fill->load = (struct page_load){
+		.slots = fill->slots,
+		.done = fill_loaded,
+		.patient = fault != FILL_AHEAD && space->options.threads == 1,
+	};
 	hold_pages(fill, count, class);
 	/* The page moved on since the fault was looked at: let the guest try again. */
 	if (fault != FILL_AHEAD && !(fill->held >> (fault - first) & 1)) {

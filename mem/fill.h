@@ -14,7 +14,11 @@
 #define FILL_PAGES 64U /* at most so many at once: 256 KiB */
 
 /* What is filled together: pages whose content is made up, at hand, or far away. */
-enum fill_class { FILL_ZERO, FILL_MEMORY, FILL_DISK, FILL_CLASSES };
+enum fill_class { FILL_ZERO, FILL_MEMORY, FILL_SHARED, FILL_DISK, FILL_CLASSES };
+
+/* Takes a frame for a page that a guest waits for, by reclaiming it if need be. False: there is none to
+ * be had, and the guest has been told. No lock held. */
+bool fill_take_frame(struct space *space, u64 index, enum budget_class class);
 
 /* Which class a page in this state belongs to; FILL_CLASSES when there is nothing to bring back. */
 enum fill_class fill_class_of(enum page_state state);
@@ -34,6 +38,6 @@ bool fill_window(struct space *space, u64 first, u64 count, enum fill_class clas
 void fill_drain(struct memory *memory);
 
 /* Records how long a fault on a page in that state took. */
-void fill_record_latency(struct space *space, enum page_state state, u64 began);
+void fill_record_latency(struct space *space, u64 index, enum page_state state, u64 began);
 
 #endif

@@ -2,14 +2,17 @@
 #include "mem/memory.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "mem/fill.h"
 #include "mem/guard.h"
+#include "mem/readahead.h"
 #include "mem/space.h"
+#include "mem/trace.h"
 
 void memory_init(struct memory *memory, u64 budget_bytes)
 {
-	*memory = (struct memory){.huge_pages = true};
+	*memory = (struct memory){.huge_pages = true, .readahead_pages = READAHEAD_MAX_PAGES};
 	guard_install();
 	budget_init(&memory->budget, budget_bytes);
 	pressure_init(&memory->pressure, 0);
@@ -23,6 +26,7 @@ void memory_destroy(struct memory *memory)
 	for (u32 i = 0; i < MEMORY_MAX_SPACES; i++)
 		assert(!memory->slots[i].references);
 	fill_drain(memory);
+	free(atomic_load(&memory->trace));
 	pressure_destroy(&memory->pressure);
 	pthread_mutex_destroy(&memory->fills_lock);
 	pthread_cond_destroy(&memory->slots_changed);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "mem/breaks.h"
 #include "mem/budget.h"
 #include "mem/page.h"
 #include "mem/pressure.h"
@@ -20,6 +21,7 @@ struct fill;
 struct page_source;
 struct reclaim;
 struct space;
+struct trace;
 
 /* A place in the table of spaces. The slot outlives the space in it, so a reference can be taken
  * without a lock: by counting it, if the space still lives. */
@@ -39,6 +41,8 @@ struct memory {
 	struct page_source *stores[PAGE_STATES];
 
 	bool huge_pages; /* 2 MiB pages where a region is whole */
+	_Atomic u32
+		readahead_pages; /* that one fault brings back, at most: 1 to READAHEAD_MAX_PAGES */
 
 	/* Totals since start. */
 	_Atomic u64 evictions; /* pages; also the clock of refault distances */
@@ -56,11 +60,26 @@ struct memory {
 	struct reclaim *reclaim;
 
 	struct pressure pressure; /* of all guests together */
+	/* Pages that guests have written to in the place of shared frames, and that are not home yet
+	 * (mem/remap.h): nothing but bringing them home makes them evictable. */
+	_Atomic u64 private_pages;
+	_Atomic u64
+		foreign_pages;	/* pages in whose place a frame is mapped, private ones included */
+	_Atomic u64 cow_breaks; /* writes to shared pages, of all guests that ever were */
+	struct break_rate break_rate;
+	_Atomic u64 break_waits,
+		break_wait_ns;	 /* times a guest was held up before one, and how long */
+	struct sharing *sharing; /* NULL: nothing is shared */
+	_Atomic bool straining;	 /* the clock has to take what is in use */
+
+	/* Where resolved faults are put for a recorder; NULL: nowhere. Freed by memory_destroy(). */
+	struct trace *_Atomic trace;
 
 	struct fill *fills; /* buffers kept for the next fill */
 	u32 fills_kept;
 	pthread_mutex_t fills_lock; /* innermost */
 
+	_Atomic u64 spaces_begun;
 	struct space_slot slots[MEMORY_MAX_SPACES];
 	_Atomic u32 slots_used;	    /* no slot from here on was ever used */
 	pthread_mutex_t slots_lock; /* innermost; only for beginning and ending a space */

@@ -2,8 +2,8 @@
 /*
  * The page descriptor: all that is known of one 4 KiB guest page, in one 8-byte word.
  *
- *   63                       12 11      9 8   7   6      5       4    3     0
- *   |        payload          | reserved | hint | void | waiter | busy | state |
+ *   63                       12     11    10      9 8   7   6      5       4    3     0
+ *   |        payload          | foreign | reserved | hint | void | waiter | busy | state |
  *
  * The payload belongs to the page source named by the state: a pool address, a place in the swap
  * file, a fill pattern. Eight bytes for 4096 keeps the metadata of a terabyte guest at 2 GiB, and a
@@ -14,7 +14,9 @@
  * meanwhile, so that whoever clears `busy` must wake the guest, and whoever wanted to take the page
  * away must leave it; `void` that its VMM dropped it meanwhile, so that whoever wanted to bring its
  * content back must not. `hint` is not 0 while the page is as it was when its guest called it free
- * (mem/drop.h).
+ * (mem/drop.h). `foreign` says that its VMM has a shared frame mapped there, privately, and not the RAM
+ * file: a page in that place is either SHARED, or RESIDENT in the VMM's own memory because the guest has
+ * written to it since (mem/remap.h).
  */
 #ifndef MEM_PAGE_H
 #define MEM_PAGE_H
@@ -43,6 +45,7 @@ struct page_word {
 #define PAGE_HINT_SHIFT	   7
 #define PAGE_HINT_MASK	   (3ULL << PAGE_HINT_SHIFT)
 #define PAGE_HOLD_MASK	   (PAGE_BUSY | PAGE_WAITER | PAGE_VOID)
+#define PAGE_FOREIGN	   (1ULL << 11)
 #define PAGE_PAYLOAD_SHIFT 12
 #define PAGE_PAYLOAD_BITS  52
 
@@ -79,6 +82,11 @@ static inline bool page_word_void(struct page_word word)
 static inline u32 page_word_hint(struct page_word word)
 {
 	return (u32)((word.bits & PAGE_HINT_MASK) >> PAGE_HINT_SHIFT);
+}
+
+static inline bool page_word_foreign(struct page_word word)
+{
+	return word.bits & PAGE_FOREIGN;
 }
 
 /* The same state and payload, whoever holds or waits for the page. */

@@ -11,7 +11,7 @@
  * elsewhere by anyone but its store; content that is void (ZERO, BALLOONED) is never stored. */
 static const u32 legal[PAGE_STATES] = {
 	[PAGE_ZERO] = BIT(PAGE_RESIDENT) | BIT(PAGE_BALLOONED),
-	[PAGE_RESIDENT] = BIT(PAGE_ZERO) | BIT(PAGE_SHARED) | BIT(PAGE_SAME) |
+	[PAGE_RESIDENT] = BIT(PAGE_RESIDENT) | BIT(PAGE_ZERO) | BIT(PAGE_SHARED) | BIT(PAGE_SAME) |
 			  BIT(PAGE_COMPRESSED) | BIT(PAGE_DISK) | BIT(PAGE_BALLOONED),
 	[PAGE_SHARED] = BIT(PAGE_ZERO) | BIT(PAGE_RESIDENT) | BIT(PAGE_BALLOONED),
 	[PAGE_SAME] = BIT(PAGE_ZERO) | BIT(PAGE_RESIDENT) | BIT(PAGE_BALLOONED),
@@ -79,6 +79,22 @@ void page_hint(struct page_table *table, u64 index, u32 hint)
 	write_word(table, index, (word.bits & ~PAGE_HINT_MASK) | (u64)hint << PAGE_HINT_SHIFT);
 }
 
+static void count_flow(struct page_table *table, enum page_state from, enum page_state to)
+{
+	enum page_flow flow = PAGE_FLOWS;
+
+	if (to == PAGE_COMPRESSED && from != PAGE_COMPRESSED)
+		flow = PAGE_FLOW_ZIP;
+	else if (to == PAGE_DISK && from != PAGE_DISK)
+		flow = PAGE_FLOW_SWAP_OUT;
+	else if (to == PAGE_RESIDENT && from == PAGE_COMPRESSED)
+		flow = PAGE_FLOW_UNZIP;
+	else if (to == PAGE_RESIDENT && from == PAGE_DISK)
+		flow = PAGE_FLOW_SWAP_IN;
+	if (flow != PAGE_FLOWS)
+		atomic_fetch_add_explicit(&table->flow[flow], 1, memory_order_relaxed);
+}
+
 void page_set(struct page_table *table, u64 index, struct page_word word)
 {
 	struct page_word old = page_table_read(table, index);
@@ -86,9 +102,22 @@ void page_set(struct page_table *table, u64 index, struct page_word word)
 
 	assert(page_word_busy(old) && !page_word_busy(word));
 	assert(legal[from] & BIT(to));
-	write_word(table, index, word.bits | (old.bits & PAGE_HOLD_MASK));
-	atomic_fetch_sub_explicit(&table->count[from], 1, memory_order_relaxed);
+	write_word(table, index, word.bits | (old.bits & (PAGE_HOLD_MASK | PAGE_FOREIGN)));
+	/* In this order: a sum over states counts a page that moves twice rather than not at all. */
 	atomic_fetch_add_explicit(&table->count[to], 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&table->count[from], 1, memory_order_relaxed);
+	count_flow(table, from, to);
+}
+
+void page_set_foreign(struct page_table *table, u64 index, bool foreign)
+{
+	struct page_word word = page_table_read(table, index);
+	enum page_state state = page_word_state(word);
+
+	assert(page_word_busy(word) && page_word_foreign(word) != foreign);
+	assert(state == PAGE_SHARED || state == PAGE_RESIDENT);
+	(void)state;
+	write_word(table, index, (word.bits & ~PAGE_HINT_MASK) ^ PAGE_FOREIGN);
 }
 
 bool page_release(struct page_table *table, u64 index)

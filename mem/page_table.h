@@ -15,10 +15,20 @@
 
 #include "mem/page.h"
 
+/* Ways of pages that are worth counting. */
+enum page_flow {
+	PAGE_FLOW_ZIP,	    /* into the pool */
+	PAGE_FLOW_UNZIP,    /* out of it, back into memory */
+	PAGE_FLOW_SWAP_OUT, /* to disk, from memory or from the pool */
+	PAGE_FLOW_SWAP_IN,  /* from disk, back into memory */
+	PAGE_FLOWS
+};
+
 struct page_table {
 	u64 pages;
 	_Atomic u64 *words;
 	_Atomic u64 count[PAGE_STATES];
+	_Atomic u64 flow[PAGE_FLOWS]; /* pages, total */
 };
 
 /* All pages start as PAGE_ZERO. Returns 0 or -ENOMEM. */
@@ -38,6 +48,12 @@ static inline u64 page_table_count(const struct page_table *table, enum page_sta
 	return atomic_load_explicit(&table->count[state], memory_order_relaxed);
 }
 
+/* Pages that went that way, in all. */
+static inline u64 page_table_flow(const struct page_table *table, enum page_flow flow)
+{
+	return atomic_load_explicit(&table->flow[flow], memory_order_relaxed);
+}
+
 /* Makes the page busy: nobody else changes it until page_release(). It must not be busy. */
 void page_hold(struct page_table *table, u64 index);
 
@@ -52,6 +68,10 @@ void page_hint(struct page_table *table, u64 index, u32 hint);
 
 /* A new state and payload for a page that the caller holds, and no hint. */
 void page_set(struct page_table *table, u64 index, struct page_word word);
+
+/* The VMM has mapped a frame in the place of a page that the caller holds, or the RAM file again.
+ * No hint stays. */
+void page_set_foreign(struct page_table *table, u64 index, bool foreign);
 
 /* Ends page_hold(). Returns true when a guest waits and must be woken. */
 bool page_release(struct page_table *table, u64 index);

@@ -71,6 +71,9 @@ static void release_region(struct space *space, u64 first, bool populated)
 		region->huge = true;
 		region_make_whole(space, first);
 	}
+	/* One that stays watched would fault once a group. What cannot be mapped now is mapped when it is touched. */
+	if (populated && region->mapping == REGION_ARMED)
+		uffd_continue(space->options.uffd, space_hva(space, first), REGION_SIZE);
 	uffd_wake(space->options.uffd, space_hva(space, first), REGION_SIZE);
 	pthread_mutex_unlock(&region->lock);
 }
@@ -92,7 +95,7 @@ bool populate_region(struct space *space, u64 fault, u64 began)
 		release_region(space, first, populated);
 	}
 	if (populated)
-		fill_record_latency(space, PAGE_ZERO, began);
+		fill_record_latency(space, fault, PAGE_ZERO, began);
 	else
 		budget_give(budget, REGION_SIZE);
 	return populated;

@@ -11,7 +11,7 @@
 void readahead_init(struct readahead *readahead)
 {
 	/* Trust at first: a guest that comes back usually comes back in runs. */
-	*readahead = (struct readahead){.success = SUCCESS_ONE};
+	*readahead = (struct readahead){.limit = READAHEAD_MAX_PAGES, .success = SUCCESS_ONE};
 }
 
 /* A fault counts as going on a stream up to half a window past its end, because other threads of the
@@ -57,17 +57,17 @@ static u32 continue_stream(struct readahead *readahead, struct readahead_stream 
 		learn(readahead, true);
 	stream->probe = false;
 	if (stream->total < GROUP_PAGES)
-		return GROUP_PAGES - index % GROUP_PAGES;
-	return MIN(stream->total, (u32)READAHEAD_MAX_PAGES);
+		return MIN(GROUP_PAGES - (u32)(index % GROUP_PAGES), readahead->limit);
+	return MIN(stream->total, readahead->limit);
 }
 
 static u32 start_stream(struct readahead *readahead, struct readahead_stream *stream)
 {
 	if (stream->window && stream->probe)
 		learn(readahead, false);
-	stream->probe =
-		readahead->starts++ % PROBE_EVERY == 0 || readahead->success < SUCCESS_ENOUGH;
 	stream->total = 0;
+	stream->probe = readahead->starts++ % PROBE_EVERY == 0 ||
+			readahead->success < SUCCESS_ENOUGH || readahead->limit < GROUP_PAGES;
 	return stream->probe ? 1 : GROUP_PAGES;
 }
 

@@ -44,6 +44,7 @@ struct readahead_pending {
 };
 
 struct readahead {
+	u32 limit;  /* pages of a window, at most; set before each fault */
 	struct readahead_stream streams[READAHEAD_STREAMS];
 	u32 faults;
 	u32 starts;

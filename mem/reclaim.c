@@ -10,15 +10,21 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "mem/breaks.h"
+#include "mem/cold.h"
 #include "mem/entitlement.h"
 #include "mem/evict.h"
+#include "mem/sharing.h"
+#include "mem/source.h"
 #include "mem/space.h"
 
 #define BACKGROUND_BYTES  (2 * MiB)
 #define MAKE_ROOM_BYTES	  (4 * MiB) /* a full pool is emptied by so much at a time */
 #define DIRECT_ROOM_BYTES (256 * KiB)
 #define COLLAPSE_BATCH	  16U /* regions a tick: some 5 ms of copying */
+#define DRY_MAX		  3U  /* unmapping is waited for so long */
 #define CRUMBS_BYTES	  (4 * MiB)
+#define TELL_AGAIN_NS	  (30 * NSEC_PER_SEC)
 
 /* A guest that was given up has so many patiences to end and leave its memory to the others. */
 #define GRACE 3
@@ -40,6 +46,7 @@ struct hunger {
 	u64 progress;  /* of reclaim, when it began */
 	u64 refused;   /* pages no store had room for, when it began */
 	u64 victim_ns; /* when a guest was last given up */
+	u64 told_ns;   /* when a stall was last told of */
 };
 
 struct reclaim {
@@ -51,6 +58,7 @@ struct reclaim {
 	_Atomic bool woken;
 	_Atomic bool stop;
 	_Atomic u64 progress; /* bytes freed in all */
+	_Atomic u32 dry;      /* times in a row that the clock had nothing to give */
 	u32 tidy_space;	      /* whose regions are looked at next */
 	struct hunger hunger;
 };
@@ -60,10 +68,42 @@ static s64 scan(struct reclaimer *reclaimer, u64 bytes)
 	return reclaimer->ops->scan(reclaimer, bytes);
 }
 
+/* What part of `bytes` the shared frames should give, when the clock has given `freed`. Several guests use a frame:
+ * they are asked when the clock has nothing, and for their part when it has to take what is in use. */
+static u64 share_of_frames(struct reclaim *reclaim, u64 bytes, s64 freed)
+{
+	struct memory *memory = reclaim->memory;
+	u64 frames, pages;
+
+	if (!memory->sharing || freed == -ENOSPC)
+		return 0;
+	if (freed <= 0)
+		return atomic_fetch_add(&reclaim->dry, 1) < DRY_MAX ? 0 : bytes;
+	atomic_store(&reclaim->dry, 0);
+	if (!atomic_load_explicit(&memory->straining, memory_order_relaxed))
+		return 0;
+	frames = memory->sharing->frames->ops->count(memory->sharing->frames) / PAGE_SIZE;
+	pages = frames + memory_resident_pages(memory);
+	return pages ? bytes * frames / pages : 0;
+}
+
+static s64 free_pages(struct reclaim *reclaim, u64 bytes)
+{
+	s64 freed = scan(reclaim->reclaimers[0], bytes), more;
+	u64 share = share_of_frames(reclaim, bytes, freed);
+
+	if (share < PAGE_SIZE)
+		return freed;
+	more = scan(reclaim->memory->sharing->frames, share);
+	if (freed > 0)
+		return freed + MAX(more, 0);
+	return more ? more : freed;
+}
+
 /* Frees about `bytes`; each reclaimer that has no room is helped by the ones after it. */
 static s64 free_some(struct reclaim *reclaim, u64 bytes, u64 room)
 {
-	s64 freed = scan(reclaim->reclaimers[0], bytes);
+	s64 freed = free_pages(reclaim, bytes);
 
 	for (u32 i = 1; freed == -ENOSPC && reclaim->reclaimers[i]; i++) {
 		s64 made = scan(reclaim->reclaimers[i], room);
@@ -91,11 +131,28 @@ static bool pressed(const struct reclaim *reclaim)
 	       (highest >= STANDING_ABOVE_KEEP && free < atomic_load(&memory->free_goal));
 }
 
+/* A piece of what reclaimers owe; false when there is none, or they get nowhere. */
+static bool work_off_due(struct reclaim *reclaim)
+{
+	s64 freed = 0;
+
+	for (u32 i = 1; reclaim->reclaimers[i]; i++) {
+		struct reclaimer *reclaimer = reclaim->reclaimers[i];
+		u64 due = reclaimer->ops->due ? reclaimer->ops->due(reclaimer) : 0;
+
+		if (due)
+			freed += MAX(scan(reclaimer, MIN(due, MAKE_ROOM_BYTES)), 0);
+	}
+	atomic_fetch_add(&reclaim->progress, (u64)freed);
+	return freed;
+}
+
 static void work_off_pressure(struct reclaim *reclaim)
 {
 	while (!atomic_load(&reclaim->stop) && pressed(reclaim)) {
 		s64 freed = free_some(reclaim, BACKGROUND_BYTES, MAKE_ROOM_BYTES);
 
+		work_off_due(reclaim);
 		if (freed > 0)
 			continue;
 		/* Nothing cold just now, an unmap still under way, or no room at all. */
@@ -142,6 +199,17 @@ static void tidy(struct reclaim *reclaim)
 	}
 }
 
+/* Memory that is cold leaves while nobody needs it. */
+static void take_cold(struct reclaim *reclaim)
+{
+	s64 freed = cold_walk(reclaim->memory, clock_now_ns());
+
+	for (u32 i = 1; freed == -ENOSPC && reclaim->reclaimers[i]; i++)
+		scan(reclaim->reclaimers[i], MAKE_ROOM_BYTES);
+	if (freed > 0)
+		atomic_fetch_add(&reclaim->progress, (u64)freed);
+}
+
 static void wait_tick(struct reclaim *reclaim)
 {
 	struct timespec until;
@@ -166,11 +234,18 @@ static void *background(void *argument)
 {
 	struct reclaim *reclaim = argument;
 
+	pthread_setname_np(pthread_self(), "reclaim");
 	while (!atomic_load(&reclaim->stop)) {
-		if (pressed(reclaim))
+		if (pressed(reclaim)) {
 			relieve(reclaim);
-		else
+		} else {
 			tidy(reclaim);
+			take_cold(reclaim);
+			while (!atomic_load(&reclaim->stop) && !pressed(reclaim) &&
+			       work_off_due(reclaim))
+				;
+		}
+		breaks_measure(reclaim->memory, clock_now_ns());
 		wait_tick(reclaim);
 	}
 	return NULL;
@@ -182,6 +257,37 @@ static void budget_pressed(struct budget *budget)
 
 	if (!atomic_exchange(&reclaim->woken, true))
 		sem_post(&reclaim->wake);
+}
+
+/* Whether a device is at work and gets nowhere: what it will have written is memory, and says nothing of room. */
+static bool store_stalled(struct reclaim *reclaim)
+{
+	struct hunger *hunger = &reclaim->hunger;
+	struct source_stats stats;
+	u64 longest = 0, now = clock_now_ns();
+	bool tell;
+
+	for (u32 state = 0; state < PAGE_STATES; state++) {
+		struct page_source *source = reclaim->memory->sources[state];
+
+		if (!source || !source->ops->stats)
+			continue;
+		source->ops->stats(source, &stats);
+		longest = MAX(longest, stats.stalled_ns);
+	}
+	if (longest < reclaim_test_patience_ns / 10)
+		return false;
+	pthread_mutex_lock(&hunger->lock);
+	hunger->since_ns = now;
+	hunger->waited_ns = 0;
+	tell = longest >= reclaim_test_patience_ns && now - hunger->told_ns >= TELL_AGAIN_NS;
+	if (tell)
+		hunger->told_ns = now;
+	pthread_mutex_unlock(&hunger->lock);
+	if (tell)
+		log_warn("the swap file's device has finished no write for %lu s: guests wait for it",
+			 longest / NSEC_PER_SEC);
+	return true;
 }
 
 /* Adds a fault that waited from began_ns till now. Returns true when there was no room, and all that
@@ -225,7 +331,7 @@ static bool give_up(struct reclaim *reclaim)
 
 static bool has_room(const struct budget *budget, u64 bytes)
 {
-	return budget_free(budget) >= budget->min + bytes;
+	return budget_free(budget) >= budget->min + budget->breaks + bytes;
 }
 
 static bool direct_reclaim(struct memory *memory, u64 bytes)
@@ -245,7 +351,9 @@ static bool direct_reclaim(struct memory *memory, u64 bytes)
 			return true;
 		usleep(pause_us);
 		pause_us = 10000;
-		if (clock_now_ns() - began_ns >= reclaim_test_patience_ns && give_up(reclaim))
+		if (store_stalled(reclaim))
+			began_ns = clock_now_ns();
+		else if (clock_now_ns() - began_ns >= reclaim_test_patience_ns && give_up(reclaim))
 			return false;
 	}
 }

@@ -23,6 +23,10 @@ struct reclaimer_ops {
 	 * I/O.
 	 */
 	s64 (*scan)(struct reclaimer *reclaimer, u64 bytes);
+
+	/* Bytes that it should free by and by though nobody asks for them; cheap. Only the background thread
+	 * does so. May be NULL: never. */
+	u64 (*due)(struct reclaimer *reclaimer);
 };
 
 struct reclaimer {

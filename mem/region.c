@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "mem/pagemap.h"
 #include "mem/space.h"
 #include "mem/uffd.h"
 
@@ -21,13 +22,16 @@ void region_make_whole(struct space *space, u64 index)
 	u64 first = ALIGN_DOWN(index, REGION_PAGES);
 
 	assert(region->resident == REGION_PAGES && !region->held);
-	if (region->mapping == REGION_WHOLE || !space->memory->huge_pages || space->options.removes)
+	if (region->mapping == REGION_WHOLE || !space->memory->huge_pages ||
+	    space->options.removes || region->foreign)
 		return;
 	if (uffd_unregister(space->options.uffd, space_hva(space, first), REGION_SIZE))
 		return;
 	region_forget_hints(space, first, REGION_PAGES);
 	region->mapping = REGION_WHOLE;
 	region->idle = 0;
+	region->clean = 0;
+	region->watched = false;
 	atomic_fetch_add_explicit(&space->counters.whole_regions, 1, memory_order_relaxed);
 }
 
@@ -52,6 +56,20 @@ int region_arm(struct space *space, u64 index)
 		return result;
 	region->mapping = REGION_ARMED;
 	atomic_fetch_sub_explicit(&space->counters.whole_regions, 1, memory_order_relaxed);
+	return 0;
+}
+
+int region_unmapped(const struct space *space, u64 index, u32 *groups)
+{
+	u64 entries[REGION_PAGES], first = ALIGN_DOWN(index, REGION_PAGES);
+
+	if (pagemap_read(space, first, REGION_PAGES, entries))
+		return -EIO;
+	*groups = UINT32_MAX;
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		if (pagemap_at_home(space, first + i, entries[i]))
+			*groups &= ~(1U << (i / GROUP_PAGES));
+	}
 	return 0;
 }
 

@@ -36,9 +36,14 @@ struct region {
 	bool hinted;	     /* pages of it may have a hint */
 	bool sampled;	     /* unmapped by the front hand of the clock, not looked at since */
 	bool used;	     /* ... seen in use by a sampler since, which unmapped it again */
-	u8 protection;	/* passes of the clock it is spared: it was refaulted soon after eviction */
-	u32 idle;	/* groups unmapped and not touched since, a bit each */
+	bool watched;  /* armed for the sharing scanner alone: whole again when it is touched */
+	u8 protection; /* passes of the clock it is spared: it was refaulted soon after eviction */
+	u16 foreign;   /* pages in whose place the VMM has a shared frame mapped */
+	u16 private;   /* ... and that the guest has written to since */
+	u32 clean;     /* groups write-protected by the scanner and not written since, a bit each */
+	u32 idle;      /* groups unmapped and not touched since, a bit each */
 	u32 evicted_at; /* memory.evictions when pages were last taken, in regions' worth */
+	u32 unmapped_s; /* when the hand of mem/cold.h unmapped it; 0: it did not, or it was used since */
 };
 
 struct space;
@@ -55,6 +60,10 @@ void region_forget_hints(struct space *space, u64 first, u64 count);
 
 /* Takes a WHOLE region back under userfaultfd. Returns 0 or -errno; it stays WHOLE then. */
 int region_arm(struct space *space, u64 index);
+
+/* Which groups of the region have no page of the RAM file mapped in the VMM, a bit each: nobody has touched them
+ * since they were unmapped. Without the lock. Returns 0; or -EIO, it cannot be told. */
+int region_unmapped(const struct space *space, u64 index, u32 *groups);
 
 /* Gives a WHOLE region that is made of small pages a huge one, in the VMM's address space, by copying.
  * Without the lock; harmless whatever happens meanwhile. Returns 0 or -errno. */

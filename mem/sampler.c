@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define QUICK	(SAMPLER_PLACES / 2) /* places, from the first, that are soon given up for others */
-#define TRIES	16U		     /* to find a resident page at random */
-#define PRESENT (1ULL << 63)	     /* in a pagemap entry */
+#include "lib/clock.h"
+#include "mem/pagemap.h"
+
+#define TRIES 16U /* to find a page at home at random */
 
 struct place {
 	u64 first, count; /* pages */
@@ -22,8 +22,15 @@ struct sampler {
 	u64 random;
 	u32 quick, slow; /* places to be exchanged next */
 	u64 slow_ns;	 /* when the last of the slow ones was */
-	struct place places[SAMPLER_PLACES];
+	u32 count;	 /* of places in use */
+	struct place places[SAMPLER_PLACES_MAX];
 };
+
+/* Places, from the first, that are soon given up for others. */
+static u32 quick_places(const struct sampler *sampler)
+{
+	return sampler->count / 2;
+}
 
 struct sampler *sampler_create(u64 seed)
 {
@@ -43,9 +50,12 @@ static u64 next_random(struct sampler *sampler)
 	return sampler->random;
 }
 
-static bool resident(const struct space *space, u64 index)
+/* In the RAM file: a frame in its place cannot be unmapped, and what was written there comes home soon. */
+static bool at_home(const struct space *space, u64 index)
 {
-	return page_word_state(page_table_read(&space->table, index)) == PAGE_RESIDENT;
+	struct page_word word = page_table_read(&space->table, index);
+
+	return page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
 }
 
 /* The place around a page, as it can be unmapped now. */
@@ -67,7 +77,7 @@ static void draw(struct sampler *sampler, struct space *space, struct place *pla
 	for (u32 i = 0; i < TRIES && !place->drawn; i++) {
 		u64 index = next_random(sampler) % space->table.pages;
 
-		if (!resident(space, index))
+		if (!at_home(space, index))
 			continue;
 		set_extent(space, place, index);
 		place->drawn = true;
@@ -81,14 +91,11 @@ static void draw(struct sampler *sampler, struct space *space, struct place *pla
 static int is_mapped(const struct space *space, const struct place *place)
 {
 	u64 entries[REGION_PAGES];
-	ssize_t bytes = (ssize_t)(place->count * sizeof(entries[0]));
-	u64 hva = space_hva(space, place->first);
 
-	if (pread(space->options.pagemap, entries, bytes,
-		  (off_t)(hva / PAGE_SIZE * sizeof(entries[0]))) != bytes)
+	if (pagemap_read(space, place->first, place->count, entries))
 		return -EIO;
 	for (u64 i = 0; i < place->count; i++) {
-		if (entries[i] & PRESENT)
+		if (pagemap_at_home(space, place->first + i, entries[i]))
 			return 1;
 	}
 	return 0;
@@ -98,7 +105,7 @@ static int is_mapped(const struct space *space, const struct place *place)
 static bool still_there(const struct space *space, const struct place *place)
 {
 	for (u64 i = place->first; i < place->first + place->count; i++) {
-		if (resident(space, i))
+		if (at_home(space, i))
 			return true;
 	}
 	return false;
@@ -132,6 +139,7 @@ static void note_use(struct space *space, const struct place *place)
 
 	pthread_mutex_lock(&region->lock);
 	region->used |= region->sampled;
+	region->unmapped_s = 0;
 	pthread_mutex_unlock(&region->lock);
 }
 
@@ -140,7 +148,7 @@ static int look_at(struct sampler *sampler, struct space *space, const struct sa
 {
 	u64 now_ns = look->now_ns;
 
-	for (u32 i = 0; i < SAMPLER_PLACES; i++) {
+	for (u32 i = 0; i < sampler->count; i++) {
 		struct place *place = &sampler->places[i];
 		int mapped;
 
@@ -170,37 +178,54 @@ static int look_at(struct sampler *sampler, struct space *space, const struct sa
 /* What could not be unmapped is not to be counted next time. */
 static void forget(struct sampler *sampler, u64 now_ns)
 {
-	for (u32 i = 0; i < SAMPLER_PLACES; i++) {
+	for (u32 i = 0; i < sampler->count; i++) {
 		if (sampler->places[i].unmapped_ns == now_ns)
 			sampler->places[i].unmapped = false;
 	}
 }
 
+/* Those that there are no longer are none. */
+static void set_count(struct sampler *sampler, const struct space *space, u32 percent)
+{
+	u64 wanted = space->region_count * percent / 100;
+	u32 count = (u32)MIN(MAX(wanted, (u64)SAMPLER_PLACES), (u64)SAMPLER_PLACES_MAX);
+
+	for (u32 i = count; i < sampler->count; i++)
+		sampler->places[i].drawn = false;
+	sampler->count = count;
+}
+
 /*
- * Half of the places change one by one with every look, so that chance evens out. The others stay for twice the
- * time that makes memory cold: who is to be found old must be known for long.
+ * Half of the places change with every look, a sixteenth of them at a time, so that chance evens out. The others
+ * stay for twice the time that makes memory cold: who is to be found old must be known for long.
  */
 static void exchange(struct sampler *sampler, const struct sampler_look *look)
 {
-	sampler->places[sampler->quick++ % QUICK].drawn = false;
-	if (look->now_ns - sampler->slow_ns < 2 * look->cold_ns / (SAMPLER_PLACES - QUICK))
+	u32 quick = quick_places(sampler), slow = sampler->count - quick;
+	u64 due = (look->now_ns - sampler->slow_ns) / MAX(2 * look->cold_ns / slow, 1UL);
+
+	for (u32 i = 0; i < quick / 16; i++)
+		sampler->places[sampler->quick++ % quick].drawn = false;
+	if (!due)
 		return;
 	sampler->slow_ns = look->now_ns;
-	sampler->places[QUICK + sampler->slow++ % (SAMPLER_PLACES - QUICK)].drawn = false;
+	for (u32 i = 0; i < MIN(due, (u64)slow); i++)
+		sampler->places[quick + sampler->slow++ % slow].drawn = false;
 }
 
 int sampler_look(struct sampler *sampler, struct space *space, const struct sampler_look *look,
 		 struct sampler_view *view)
 {
-	struct space_range ranges[SAMPLER_PLACES];
+	struct space_range ranges[SAMPLER_PLACES_MAX];
 	u32 count = 0;
 	int result;
 
 	*view = (struct sampler_view){0};
-	if (space->options.pagemap < 0 || !space->options.client->ops->zap)
+	if (space->options.pagemap < 0 || !space_can_zap(space))
 		return -ENOTSUP;
 	if (atomic_load(&space->zap_pending))
 		return -EBUSY;
+	set_count(sampler, space, look->percent);
 	exchange(sampler, look);
 	result = look_at(sampler, space, look, view, ranges, &count);
 	if (result) {
@@ -210,4 +235,34 @@ int sampler_look(struct sampler *sampler, struct space *space, const struct samp
 	if (count && space_zap(space, ranges, count))
 		forget(sampler, look->now_ns);
 	return 0;
+}
+
+u32 sampler_ages(const struct sampler *sampler, u64 now_ns, u32 ages[SAMPLER_AGES])
+{
+	u32 count = 0;
+
+	for (u32 i = 0; i < SAMPLER_AGES; i++)
+		ages[i] = 0;
+	for (u32 i = 0; i < sampler->count; i++) {
+		const struct place *place = &sampler->places[i];
+		u64 seconds = place->unmapped ? (now_ns - place->unmapped_ns) / NSEC_PER_SEC : 0;
+		u32 step = 0;
+
+		if (!place->drawn)
+			continue;
+		while (step + 1 < SAMPLER_AGES && seconds >> step)
+			step++;
+		ages[step]++;
+		count++;
+	}
+	return count;
+}
+
+u64 sampler_bytes(const struct sampler *sampler)
+{
+	u64 pages = 0;
+
+	for (u32 i = 0; i < sampler->count; i++)
+		pages += sampler->places[i].drawn ? sampler->places[i].count : 0;
+	return pages * PAGE_SIZE;
 }

@@ -12,7 +12,9 @@
 
 #include "mem/space.h"
 
-#define SAMPLER_PLACES 32U
+#define SAMPLER_PLACES	   32U	/* at least, */
+#define SAMPLER_PLACES_MAX 256U /* and at most: as many as one request to a VMM can unmap */
+#define SAMPLER_AGES	   14U	/* the last: 4096 s and more */
 
 struct sampler;
 
@@ -21,6 +23,7 @@ struct sampler_look {
 	u64 now_ns;
 	u64 window_ns; /* who was in use within that time is active: some looks' time */
 	u64 cold_ns;   /* who was not within that time is cold */
+	u32 percent;   /* so many places, in per cent of the guest's regions, within the bounds above */
 };
 
 /* What a look saw. */
@@ -41,5 +44,12 @@ struct sampler *sampler_create(u64 seed);
  */
 int sampler_look(struct sampler *sampler, struct space *space, const struct sampler_look *look,
 		 struct sampler_view *view);
+
+/* For how long its places have not been seen in use, as of that time: ages[i] of them for less than 2^i
+ * seconds, and not for less than half of that. Returns how many places there are. */
+u32 sampler_ages(const struct sampler *sampler, u64 now_ns, u32 ages[SAMPLER_AGES]);
+
+/* Memory in the places that are watched now. Bytes. */
+u64 sampler_bytes(const struct sampler *sampler);
 
 #endif

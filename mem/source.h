@@ -15,13 +15,17 @@
 struct page_source;
 struct page_load;
 
+/* The salt of pages that share with nobody, not even with one another. */
+#define SALT_ALONE UINT32_MAX
+
 /* One page to store. */
 struct page_store {
 	struct page_owner owner;
 	const void *plain; /* 4096 bytes, stable during the call */
 	u32 node;	   /* NUMA node of the guest */
-	u32 salt;	   /* its sharing domain: space_options.salt */
-	u64 payload;	   /* out: for the descriptor */
+	u32 salt;	   /* its sharing domain: the space's salt */
+	bool unowned; /* of no page: the payload is the caller's, nobody finds it by the owner */
+	u64 payload;  /* out: for the descriptor */
 };
 
 /* One page of a load. */
@@ -37,6 +41,7 @@ struct page_load_slot {
  */
 struct page_load {
 	u32 count;
+	bool patient; /* the caller has nothing else to do: load() may take as long as the device */
 	struct page_load_slot *slots;
 	void (*done)(struct page_load *load);
 };
@@ -45,6 +50,7 @@ struct source_stats {
 	u64 pages;	/* pages stored now */
 	u64 blob_bytes; /* their stored content, after compression, without headers */
 	u64 used_bytes; /* what they take: memory for the pool, disk space for the swap file */
+	u64 stalled_ns; /* so long its device has been at work on writes and finished none; 0: no write waits */
 };
 
 struct page_source_ops {
@@ -65,8 +71,9 @@ struct page_source_ops {
 	int (*flush)(struct page_source *source);
 
 	/*
-	 * Loads a batch. Returns 0 when all slots are filled in (each with its own result), or
-	 * -EINPROGRESS when load->done will say so. Other -errno: nothing was started.
+	 * Loads a batch; waits for a device only if the batch is patient. Returns 0 when all slots are
+	 * filled in (each with its own result), or -EINPROGRESS when load->done will say so. Other
+	 * -errno: nothing was started.
 	 */
 	int (*load)(struct page_source *source, struct page_load *load);
 

@@ -13,7 +13,10 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "mem/plug.h"
 #include "mem/relocate.h"
+#include "mem/remap.h"
+#include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/uffd.h"
 
@@ -112,11 +115,14 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
 		goto close;
 	space->memory = memory;
 	space->options = *options;
+	atomic_init(&space->salt, options->salt);
 	readahead_init(&space->readahead);
 	entitlement_init(&space->entitlement);
 	pthread_mutex_init(&space->hist_lock, NULL);
 	pthread_mutex_init(&space->removes_lock, NULL);
 	pressure_init(&space->pressure, options->threads);
+	remap_init(space);
+	space->serial = atomic_fetch_add(&memory->spaces_begun, 1) + 1;
 	result = page_table_create(&space->table, options->bytes / PAGE_SIZE);
 	if (result)
 		goto free_space;
@@ -126,9 +132,12 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
 	result = map_alias(space);
 	if (result)
 		goto destroy_regions;
-	result = publish(space);
+	result = space_map_create(space);
 	if (result)
 		goto unmap_alias;
+	result = publish(space);
+	if (result)
+		goto destroy_map;
 	space->metadata_bytes = page_table_bytes(&space->table) + sizeof(*space) +
 				space->region_count * sizeof(*space->regions);
 	budget_charge(&memory->budget, space->metadata_bytes);
@@ -136,6 +145,8 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
 	*out = space;
 	return 0;
 
+destroy_map:
+	space_map_destroy(space);
 unmap_alias:
 	munmap(space->alias, options->bytes);
 destroy_regions:
@@ -144,6 +155,7 @@ destroy_table:
 	page_table_destroy(&space->table);
 free_space:
 	pressure_destroy(&space->pressure);
+	remap_exit(space);
 	pthread_mutex_destroy(&space->removes_lock);
 	pthread_mutex_destroy(&space->hist_lock);
 	free(space);
@@ -167,6 +179,15 @@ static void unpublish(struct space *space)
 	pthread_mutex_unlock(&memory->slots_lock);
 }
 
+/* A page written in the place of a frame holds it. */
+static void release_frame(struct space *space, struct page_word word)
+{
+	struct sharing *sharing = space->memory->sharing;
+
+	if (page_word_state(word) == PAGE_RESIDENT)
+		sharing->ops->release(sharing, page_word_payload(word), 1);
+}
+
 static void forget_stored_pages(struct space *space)
 {
 	for (u64 i = 0; i < space->table.pages; i++) {
@@ -174,6 +195,11 @@ static void forget_stored_pages(struct space *space)
 		struct page_source *source = space->memory->sources[page_word_state(word)];
 
 		assert(!page_word_busy(word));
+		/* Whatever the VMM has there, it mapped a frame. */
+		if (page_word_foreign(word)) {
+			source = space->memory->sources[PAGE_SHARED];
+			release_frame(space, word);
+		}
 		if (source)
 			source->ops->invalidate(source, page_word_payload(word));
 	}
@@ -182,18 +208,25 @@ static void forget_stored_pages(struct space *space)
 void space_end(struct space *space)
 {
 	struct memory *memory = space->memory;
-	u64 resident;
+	u64 resident, private, foreign;
 
 	unpublish(space);
+	foreign = atomic_load(&space->counters.foreign);
+	private = atomic_load(&space->counters.private);
 	forget_stored_pages(space);
 	resident = page_table_count(&space->table, PAGE_RESIDENT);
 	munmap(space->alias, space->options.bytes);
 	close_descriptors(&space->options);
-	budget_give(&memory->budget, resident * PAGE_SIZE + space->metadata_bytes);
+	atomic_fetch_sub(&memory->foreign_pages, foreign);
+	atomic_fetch_sub(&memory->private_pages, private);
+	budget_give(&memory->budget,
+		    resident * PAGE_SIZE + space->metadata_bytes + space->remap.stray_bytes);
 	destroy_regions(space);
+	space_map_destroy(space);
 	page_table_destroy(&space->table);
 	pressure_add_threads(&memory->pressure, -(s32)space->options.threads, clock_now_ns());
 	pressure_destroy(&space->pressure);
+	remap_exit(space);
 	pthread_mutex_destroy(&space->removes_lock);
 	pthread_mutex_destroy(&space->hist_lock);
 	free(space);
@@ -221,12 +254,18 @@ void space_waits(struct space *space, s32 more)
 	pressure_wait(&space->memory->pressure, more, now_ns);
 }
 
+/* On shared memory MADV_DONTNEED keeps the content but raises EVENT_REMOVE, like what drops it. */
+bool space_can_zap(const struct space *space)
+{
+	return space->options.client->ops->zap && !space->options.removes;
+}
+
 int space_zap(struct space *space, const struct space_range *ranges, u32 count)
 {
 	struct space_client *client = space->options.client;
 	int result;
 
-	if (!client->ops->zap)
+	if (!space_can_zap(space))
 		return -ENOTSUP;
 	if (atomic_exchange(&space->zap_pending, true))
 		return -EBUSY;
@@ -253,30 +292,6 @@ void space_fail(struct space *space, const char *format, ...)
 	va_end(args);
 	log_error("guest %s: %s", space->options.name, why);
 	space->options.client->ops->failed(space->options.client, why);
-}
-
-u64 space_hva(const struct space *space, u64 index)
-{
-	u64 offset = index * PAGE_SIZE;
-
-	for (u32 i = 0; i < space->options.mappings; i++) {
-		const struct space_mapping *mapping = &space->options.mapping[i];
-
-		if (offset - mapping->file_offset < mapping->length)
-			return mapping->hva + (offset - mapping->file_offset);
-	}
-	return 0;
-}
-
-s64 space_index(const struct space *space, u64 hva)
-{
-	for (u32 i = 0; i < space->options.mappings; i++) {
-		const struct space_mapping *mapping = &space->options.mapping[i];
-
-		if (hva - mapping->hva < mapping->length)
-			return (s64)((hva - mapping->hva + mapping->file_offset) / PAGE_SIZE);
-	}
-	return -EFAULT;
 }
 
 /* How a store moves a page (relocate.h): the page is held, so the space cannot end. */
@@ -351,5 +366,5 @@ struct page_word relocate_look(struct memory *memory, struct page_owner owner)
 
 u32 relocate_salt(const struct memory *memory, struct page_owner owner)
 {
-	return memory->slots[owner.space].space->options.salt;
+	return memory->slots[owner.space].space->salt;
 }

@@ -10,6 +10,7 @@
 #define MEM_SPACE_H
 
 #include "lib/hist.h"
+#include "mem/cold.h"
 #include "mem/entitlement.h"
 #include "mem/memory.h"
 #include "mem/page_table.h"
@@ -17,7 +18,7 @@
 #include "mem/readahead.h"
 #include "mem/region.h"
 
-#define SPACE_MAX_MAPPINGS 8
+#define SPACE_MAX_MAPPINGS 32
 
 /* A part of the RAM file and where it is mapped in the VMM. */
 struct space_mapping {
@@ -26,10 +27,27 @@ struct space_mapping {
 	u64 length;
 };
 
+/* All of them at one time. Never changed once it is seen: a change is a new table. */
+struct space_map {
+	struct space_map *before; /* the table it took the place of */
+	u32 count;
+	struct space_mapping mapping[SPACE_MAX_MAPPINGS];
+};
+
 struct space_range {
 	u64 file_offset;
 	u64 length;
 };
+
+/* What a VMM shall map in the place of guest memory: privately, frames of its domain's store; or its RAM
+ * file again. */
+struct space_remap {
+	u64 file_offset; /* in the RAM file */
+	u64 length;
+	u64 frame_offset; /* in the store, or SPACE_REMAP_HOME */
+};
+#define SPACE_REMAP_HOME UINT64_MAX
+#define SPACE_REMAP_MAX	 256U /* at once */
 
 struct space_client;
 
@@ -40,6 +58,13 @@ struct space_client_ops {
 	 * 0 or -errno: nothing will be unmapped then. May be NULL: no idle sampling.
 	 */
 	int (*zap)(struct space_client *client, const struct space_range *ranges, u32 count);
+
+	/*
+	 * Map these ranges as they say; space_remapped() when all are. Returns 0 or -errno: nothing
+	 * will be mapped then. May be NULL: no frame is ever mapped, every touch of a shared page
+	 * copies it.
+	 */
+	int (*remap)(struct space_client *client, const struct space_remap *ranges, u32 count);
 
 	/* The guest cannot go on: a page of it is lost or there is no memory for it. Its faulting
 	 * threads stay stopped. Called once. */
@@ -57,6 +82,7 @@ struct space_options {
 	int uffd;    /* registered over all mappings; closed by space_end() */
 	int pagemap; /* /proc/PID/pagemap of the VMM, or -1: no idle sampling; closed too */
 	int pidfd;   /* of the VMM, or -1: regions are not collapsed; closed too */
+	s32 pid;     /* of the VMM, or 0: no frame is ever mapped in it */
 	u64 bytes;   /* of the RAM file; a multiple of the region size */
 	u32 node;    /* NUMA node pages should come from */
 	u32 salt;    /* its sharing domain: its pages share content only with spaces of the same */
@@ -72,16 +98,26 @@ struct space_counters {
 	_Atomic u64 missing, minor, wp, removed;
 	_Atomic u64 stall_ns;
 	_Atomic u64 evicted, refaulted;
+	_Atomic u64 missed; /* faults on what was stored; refaulted is pages, those read ahead too */
+	_Atomic u64 cold; /* evicted ahead of need, because nobody had touched them for long */
 	_Atomic u64 dropped; /* pages, because their guest gave them up */
 	_Atomic u64 whole_regions;
+	_Atomic u64 cow_breaks; /* writes to shared pages */
+	_Atomic u64 vmas;	/* mappings that sharing has added, at most */
+	_Atomic u64 foreign;	/* pages in whose place a frame is mapped */
+	_Atomic u64 private;	/* ... and that were written since: in the VMM's own memory */
+	struct break_rate break_rate;
 };
 
 struct space {
 	struct memory *memory;
 	struct space_options options;
+	_Atomic u32 salt; /* its sharing domain now; options.salt is that whose frames its VMM has */
 	u32 id;
 	_Atomic bool failed;
 	struct page_table table;
+	_Atomic(struct space_map *) map;
+	u32 map_changes; /* of the thread that plugs */
 	u64 region_count;
 	struct region *regions;
 	u8 *alias;		    /* the RAM file mapped here, with huge pages allowed */
@@ -95,8 +131,18 @@ struct space {
 	_Atomic bool zap_pending;
 	_Atomic u64 reclaim_hand; /* region that reclaim_from() takes next */
 	struct pressure pressure;
+	struct remap_state {
+		pthread_mutex_t turn; /* one remap at a time, across the VMM's answer: outermost */
+		u64 stray_bytes; /* of copies that a remap which failed left in the RAM file; turn */
+		pthread_mutex_t lock; /* innermost; guards the two below */
+		pthread_cond_t changed;
+		bool pending;
+		_Atomic bool gone; /* its VMM is, and will not answer */
+	} remap;
+	u64 serial; /* no other space of this host ever has the same */
 	u64 metadata_bytes;
 	struct entitlement entitlement;
+	struct cold_hand cold_hand; /* of the reclaim thread alone */
 };
 
 /* Puts a guest's memory under management. The descriptors in options become the space's, on failure
@@ -107,8 +153,24 @@ int space_begin(struct memory *memory, const struct space_options *options, stru
  * back to the budget. The caller's handler thread must have stopped. */
 void space_end(struct space *space);
 
+/*
+ * The VMM has mapped a part more of the RAM file, and registered it; pages in it are zero. By one thread at a
+ * time, as space_unplug(). Returns 0; -EINVAL when it is not in the file, -EEXIST when it is mapped already or
+ * its addresses are taken, -ENOSPC when there are too many parts, or were too many changes.
+ */
+int space_plug(struct space *space, const struct space_mapping *mapping);
+
+/* The VMM is going to unmap a part, as it was plugged or given to space_begin(), all of whose pages were dropped
+ * (drop_pages()). Nobody here looks at its addresses any more. Returns 0; -ENOENT when there is no such part;
+ * -EBUSY when a page in it is in use. */
+int space_unplug(struct space *space, const struct space_mapping *mapping);
+
 /* Gives back a reference of memory_get_space(). */
 void space_put(struct space *space);
+
+/* Whether the VMM can be asked to unmap ranges: not one that reports what it drops, because it would report
+ * these as dropped too, and they are not. */
+bool space_can_zap(const struct space *space);
 
 /* Asks the VMM to unmap ranges, one request at a time. Returns 0, or -errno: -EBUSY when it still has to
  * answer the last one, -ENOTSUP when it cannot be asked; nothing will be unmapped then. */
@@ -119,6 +181,11 @@ void space_zapped(struct space *space);
 
 /* So many more of the guest's threads wait for memory, or fewer: its pressure, and the host's. */
 void space_waits(struct space *space, s32 more);
+/* ... and its remap(). */
+void space_remapped(struct space *space);
+
+/* The VMM is gone: whoever waits for an answer of it need not. Before space_end(). */
+void space_gone(struct space *space);
 
 /* Stops the guest, once, with a reason in the space's name. */
 void space_fail(struct space *space, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -15,15 +15,27 @@ static int call(int uffd, unsigned long request, void *argument)
 	return result < 0 ? -errno : 0;
 }
 
-int uffd_register(int uffd, u64 hva, u64 length)
+static int register_for(int uffd, u64 hva, u64 length, u64 mode)
 {
 	struct uffdio_register arg = {
 		.range = {.start = hva, .len = length},
-		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR |
-			UFFDIO_REGISTER_MODE_WP,
+		.mode = mode,
 	};
 
 	return call(uffd, UFFDIO_REGISTER, &arg);
+}
+
+int uffd_register(int uffd, u64 hva, u64 length)
+{
+	return register_for(uffd, hva, length,
+			    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR |
+				    UFFDIO_REGISTER_MODE_WP);
+}
+
+int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing)
+{
+	return register_for(uffd, hva, length,
+			    (missing ? UFFDIO_REGISTER_MODE_MISSING : 0) | UFFDIO_REGISTER_MODE_WP);
 }
 
 int uffd_unregister(int uffd, u64 hva, u64 length)

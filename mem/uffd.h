@@ -19,6 +19,10 @@
  * and to protected ones (WP). What is mapped stays mapped. */
 int uffd_register(int uffd, u64 hva, u64 length);
 
+/* Traps writes to protected pages, and, with `missing`, touches of pages that the file does not have, in a private
+ * mapping; what the file has the kernel maps by itself. */
+int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing);
+
 /* Ends trapping, removes protection, wakes. Unmapped pages are then mapped by the kernel itself. */
 int uffd_unregister(int uffd, u64 hva, u64 length);
 

@@ -10,6 +10,7 @@
 #include "swap/dedup.h"
 #include "swap/redirect.h"
 #include "swap/shared.h"
+#include "swap/swapfile.h"
 #include "swap/zpool.h"
 
 static struct compressed *to_compressed(struct page_source *source)
@@ -29,12 +30,25 @@ static bool make_room(struct compressed *compressed)
 	       compact_pool(compressed->pool, &compressed->owners, SLAB_BYTES) > 0;
 }
 
+/* Whether a pool that was full leaves new pages to the swap file until it is below its threshold. A file
+ * without room is no help. */
+static bool recovers(const struct compressed *compressed)
+{
+	return compressed->file && zpool_excess(compressed->pool) &&
+	       swapfile_free_bytes(compressed->file);
+}
+
 static int store_new(struct compressed *compressed, struct page_store *page, u64 hash)
 {
+	const struct page_owner owner = page->unowned ? SHARED_NOBODY : page->owner;
 	struct encoded blob;
 	int err;
 
-	blob_encode_hashed(&page->owner, page->plain, hash, compressed->acceleration,
+	if (!page->unowned && recovers(compressed)) {
+		count(&compressed->recovering, 1);
+		return -E2BIG;
+	}
+	blob_encode_hashed(&owner, page->plain, hash, compressed->acceleration,
 			   compressed->max_blob_bytes, &blob);
 	if (blob.header.codec == CODEC_RAW) {
 		count(&compressed->poor, 1);
@@ -57,15 +71,23 @@ static int compressed_store(struct page_source *source, struct page_store *page)
 	enum dedup_result found;
 	int err;
 
-	if (!compressed->dedup)
-		return store_new(compressed, page, hash);
+	if (!page->unowned && atomic_load_explicit(&compressed->closed, memory_order_relaxed))
+		return -E2BIG;
+	if (!compressed->dedup || page->salt == SALT_ALONE ||
+	    (!page->unowned && atomic_load_explicit(&compressed->alone, memory_order_relaxed)))
+		return page->unowned ? -E2BIG : store_new(compressed, page, hash);
 	found = dedup_find(compressed->dedup, page, hash);
 	if (found == DEDUP_SHARED)
 		return 0;
 	err = store_new(compressed, page, hash);
-	if (!err)
-		dedup_stored(compressed->dedup, page, hash, found);
-	return err;
+	if (err)
+		return err;
+	/* What is nobody's must be an entry. */
+	dedup_stored(compressed->dedup, page, hash, page->unowned ? DEDUP_REPEATED : found);
+	if (!page->unowned || payload_is_shared(page->payload))
+		return 0;
+	zpool_free(compressed->pool, page->payload);
+	return -ENOSPC;
 }
 
 /* Loads a page that refers to a shared blob, or has *redirect do it. */
@@ -125,9 +147,11 @@ static void compressed_stats(struct page_source *source, struct source_stats *st
 	struct zpool_stats pool;
 
 	zpool_stats(to_compressed(source)->pool, &pool);
-	stats->pages = pool.blobs;
-	stats->blob_bytes = pool.blob_bytes;
-	stats->used_bytes = pool.used_bytes;
+	*stats = (struct source_stats){
+		.pages = pool.blobs,
+		.blob_bytes = pool.blob_bytes,
+		.used_bytes = pool.used_bytes,
+	};
 }
 
 static const struct page_source_ops compressed_ops = {

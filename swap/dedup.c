@@ -101,7 +101,7 @@ static enum dedup_result share_page(struct dedup *dedup, struct page_store *page
 	struct page_word word = relocate_look(memory, owner), now;
 	int err;
 
-	if (owner.space == page->owner.space && owner.index == page->owner.index)
+	if (!page->unowned && owner.space == page->owner.space && owner.index == page->owner.index)
 		return DEDUP_NEW;
 	if (page_word_busy(word))
 		return DEDUP_REPEATED;
@@ -148,5 +148,6 @@ void dedup_stored(struct dedup *dedup, struct page_store *page, u64 hash, enum d
 		page->payload = shared_payload(number);
 		hint = HINT_ENTRY | number;
 	}
-	hints_set(dedup->hints, key_of(page, hash), hint);
+	if (!page->unowned || hint & HINT_ENTRY)
+		hints_set(dedup->hints, key_of(page, hash), hint);
 }

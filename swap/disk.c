@@ -47,6 +47,9 @@ static int disk_store(struct page_source *source, struct page_store *page)
 	u64 number;
 	int err;
 
+	/* Only an entry can stand for a page here, and those are made of blobs in the pool. */
+	if (page->unowned)
+		return -E2BIG;
 	blob_encode(&page->owner, page->plain, disk->acceleration, disk->max_blob_bytes, &blob);
 	err = append(disk, &blob, &page->payload, &number);
 	if (err)
@@ -86,9 +89,12 @@ static void disk_stats(struct page_source *source, struct source_stats *stats)
 	struct swapfile_stats file;
 
 	swapfile_stats(to_disk(source)->file, &file);
-	stats->pages = file.blobs;
-	stats->blob_bytes = file.blob_bytes;
-	stats->used_bytes = file.used_bytes;
+	*stats = (struct source_stats){
+		.pages = file.blobs,
+		.blob_bytes = file.blob_bytes,
+		.used_bytes = file.used_bytes,
+		.stalled_ns = file.stalled_ns,
+	};
 }
 
 static const struct page_source_ops disk_ops = {

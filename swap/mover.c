@@ -74,6 +74,8 @@ int mover_finish(struct mover *mover, u64 *freed)
 					  err ? from : to) &&
 			     !err;
 
+		if (moved && stores->left_pool && page_word_state(from) == PAGE_COMPRESSED)
+			atomic_fetch_add_explicit(stores->left_pool, 1, memory_order_relaxed);
 		*freed += forget(stores, moved ? from : to);
 	}
 	mover_init(mover, stores, mover->from_reserve);

@@ -9,6 +9,8 @@
 #ifndef SWAP_MOVER_H
 #define SWAP_MOVER_H
 
+#include <stdatomic.h>
+
 #include "mem/page.h"
 #include "swap/blob.h"
 #include "swap/owner.h"
@@ -27,6 +29,7 @@ struct mover_stores {
 	struct writer *writer;
 	struct swapfile *file;
 	struct zpool *pool;
+	_Atomic u64 *left_pool; /* pages that went from the pool are counted here; NULL: nowhere */
 };
 
 struct mover {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asynchronous loads. A load is cut into reads; a read waits in line for a buffer, is transferred,
- * decoded into its pages by the completing thread, and hands its buffer to the next in line. A read
- * that comes back damaged or short is repeated page by page, so that one bad block costs one page.
+ * decoded into its pages by the completing thread, and hands its buffer to the next in line. A patient
+ * load of one read is done by the caller itself, if nobody stands in line. A read that comes back damaged
+ * or short is repeated page by page, so that one bad block costs one page.
  */
 #include "swap/reader.h"
 
@@ -16,7 +17,7 @@
 
 #include "swap/ring.h"
 
-#define READS_MAX 64U
+#define READS_MAX READER_DEPTH_MAX
 /* Sixteen neighbours of the usual size, and the alignment at both ends. */
 #define READ_BYTES (40 * KiB)
 /* Reading over a gap is cheaper than another read. */
@@ -44,6 +45,7 @@ struct reader {
 	struct swapfile *file;
 	struct ring *ring;
 	pthread_mutex_t lock; /* all below; not held during a submission */
+	u32 depth;	      /* reads under way, at most */
 	u32 idle_count;
 	u32 idle[READS_MAX]; /* buffers */
 	STAILQ_HEAD(, read) line;
@@ -63,6 +65,7 @@ int reader_create(struct swapfile *file, struct budget *budget, struct reader **
 		return err;
 	}
 	STAILQ_INIT(&reader->line);
+	reader->depth = READS_MAX;
 	while (reader->idle_count < READS_MAX) {
 		reader->idle[reader->idle_count] = reader->idle_count;
 		reader->idle_count++;
@@ -99,21 +102,26 @@ static int slot_result(struct read *read, const struct page_load_slot *slot, s32
 	return blob_decode(blob, end - offset, slot->buffer);
 }
 
-/* Once more, for one page alone, with the read's own buffer. */
-static int retry_slot(struct read *read, struct page_load_slot *slot)
+/* Waits for the device. Returns bytes or -errno. */
+static s32 transfer(struct reader *reader, const struct ring_request *request)
 {
-	struct reader *reader = read->batch->reader;
-	struct ring_request *request = &read->request;
 	u8 *buffer = ring_buffer(reader->ring, request->buffer);
 	ssize_t got;
 
-	request->offset = ALIGN_DOWN(place_offset(slot->payload), SWAP_BLOCK);
-	request->length = (u32)(ALIGN_UP(place_end(slot->payload), SWAP_BLOCK) - request->offset);
 	swapfile_io_begin(reader->file, SWAP_IO_READ, request->offset, buffer, request->length);
 	got = pread(swapfile_fd(reader->file), buffer, request->length, (off_t)request->offset);
-	got = swapfile_io_end(reader->file, SWAP_IO_READ, request->offset, buffer, request->length,
-			      got < 0 ? -errno : (s32)got);
-	return slot_result(read, slot, (s32)got);
+	return swapfile_io_end(reader->file, SWAP_IO_READ, request->offset, buffer,
+			       request->length, got < 0 ? -errno : (s32)got);
+}
+
+/* Once more, for one page alone, with the read's own buffer. */
+static int retry_slot(struct read *read, struct page_load_slot *slot)
+{
+	struct ring_request *request = &read->request;
+
+	request->offset = ALIGN_DOWN(place_offset(slot->payload), SWAP_BLOCK);
+	request->length = (u32)(ALIGN_UP(place_end(slot->payload), SWAP_BLOCK) - request->offset);
+	return slot_result(read, slot, transfer(read->batch->reader, request));
 }
 
 static void decode(struct read *read, s32 got)
@@ -135,12 +143,30 @@ static void decode(struct read *read, s32 got)
 	}
 }
 
-/* With the lock held: as many of those in line as there are buffers for, up to START_BATCH. */
+void reader_set_depth(struct reader *reader, u32 depth)
+{
+	pthread_mutex_lock(&reader->lock);
+	reader->depth = MIN(MAX(depth, 1U), READS_MAX);
+	pthread_mutex_unlock(&reader->lock);
+}
+
+u32 reader_depth(struct reader *reader)
+{
+	u32 depth;
+
+	pthread_mutex_lock(&reader->lock);
+	depth = reader->depth;
+	pthread_mutex_unlock(&reader->lock);
+	return depth;
+}
+
+/* With the lock held: as many of those in line as may be under way, up to START_BATCH. */
 static u32 take_startable(struct reader *reader, struct ring_request **requests)
 {
 	u32 count = 0;
 
-	while (count < START_BATCH && reader->idle_count && !STAILQ_EMPTY(&reader->line)) {
+	while (count < START_BATCH && READS_MAX - reader->idle_count < reader->depth &&
+	       !STAILQ_EMPTY(&reader->line)) {
 		struct read *read = STAILQ_FIRST(&reader->line);
 
 		STAILQ_REMOVE_HEAD(&reader->line, in_line);
@@ -163,6 +189,14 @@ static void start_reads(struct reader *reader)
 	} while (count == START_BATCH);
 }
 
+static void give_buffer(struct reader *reader, u32 buffer)
+{
+	pthread_mutex_lock(&reader->lock);
+	reader->idle[reader->idle_count++] = buffer;
+	pthread_mutex_unlock(&reader->lock);
+	start_reads(reader);
+}
+
 /* Called by the ring's thread. */
 static void read_complete(struct ring_request *request, s32 result)
 {
@@ -172,10 +206,7 @@ static void read_complete(struct ring_request *request, s32 result)
 	struct page_load *load = batch->load;
 
 	decode(read, result);
-	pthread_mutex_lock(&reader->lock);
-	reader->idle[reader->idle_count++] = request->buffer;
-	pthread_mutex_unlock(&reader->lock);
-	start_reads(reader);
+	give_buffer(reader, request->buffer);
 	if (atomic_fetch_sub(&batch->pending, 1) > 1)
 		return;
 	free(batch);
@@ -251,6 +282,32 @@ static struct read_batch *make_batch(struct reader *reader, struct page_load *lo
 	return batch;
 }
 
+/* A buffer for a read that need not stand in line. */
+static bool take_buffer(struct reader *reader, u32 *buffer)
+{
+	bool taken;
+
+	pthread_mutex_lock(&reader->lock);
+	taken = READS_MAX - reader->idle_count < reader->depth && STAILQ_EMPTY(&reader->line);
+	if (taken)
+		*buffer = reader->idle[--reader->idle_count];
+	pthread_mutex_unlock(&reader->lock);
+	return taken;
+}
+
+/* Has a read done while the caller waits: that spares two changes of threads, which take longer than the device where
+ * processors are busy. False: it would have to stand in line. */
+static bool read_now(struct read *read)
+{
+	struct reader *reader = read->batch->reader;
+
+	if (!take_buffer(reader, &read->request.buffer))
+		return false;
+	decode(read, transfer(reader, &read->request));
+	give_buffer(reader, read->request.buffer);
+	return true;
+}
+
 int reader_load(struct reader *reader, struct page_load *load)
 {
 	struct read_batch *batch;
@@ -261,6 +318,10 @@ int reader_load(struct reader *reader, struct page_load *load)
 	batch = make_batch(reader, load);
 	if (!batch)
 		return -ENOMEM;
+	if (load->patient && batch->reads == 1 && read_now(&batch->read[0])) {
+		free(batch);
+		return 0;
+	}
 	/* From the first start on the batch may end, and be gone, at any time. */
 	reads = batch->reads;
 	pthread_mutex_lock(&reader->lock);

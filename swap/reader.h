@@ -18,8 +18,14 @@ int reader_create(struct swapfile *file, struct budget *budget, struct reader **
 /* Waits for the loads under way. */
 void reader_destroy(struct reader *reader);
 
-/* As page_source_ops.load, with places as payloads. Never waits; done() is called by the reader's
- * thread. */
+#define READER_DEPTH_MAX 64U
+
+/* So many reads are under way at once, at most: 1 to READER_DEPTH_MAX, which is what it begins with. From any
+ * thread; those under way are not waited for. */
+void reader_set_depth(struct reader *reader, u32 depth);
+u32 reader_depth(struct reader *reader);
+
+/* As page_source_ops.load, with places as payloads. done() is called by the reader's thread. */
 int reader_load(struct reader *reader, struct page_load *load);
 
 #endif

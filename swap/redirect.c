@@ -50,7 +50,11 @@ struct redirect *redirect_create(struct page_load *load, struct shared *shared)
 		free(redirect);
 		return NULL;
 	}
-	redirect->load = (struct page_load){.slots = redirect->slots, .done = redirect_done};
+	redirect->load = (struct page_load){
+		.slots = redirect->slots,
+		.done = redirect_done,
+		.patient = load->patient,
+	};
 	redirect->whole = load;
 	redirect->shared = shared;
 	return redirect;

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "lib/log.h"
+#include "lib/urgent.h"
 #include "mem/budget.h"
 
 struct ring {
@@ -126,6 +127,7 @@ static void *ring_main(void *argument)
 	struct ring *ring = argument;
 	struct io_uring_cqe *cqe;
 
+	thread_is_urgent();
 	do {
 		if (!io_uring_wait_cqe(&ring->uring, &cqe))
 			complete_one(ring, cqe);

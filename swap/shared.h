@@ -74,6 +74,9 @@ static inline u32 payload_number(u64 payload)
 	return (u32)payload;
 }
 
+/* In the header of a blob until it is an entry's: nobody can hold that. */
+#define SHARED_NOBODY ((struct page_owner){SHARED_OWNER, UINT32_MAX})
+
 static inline struct page_owner shared_owner(u32 number)
 {
 	return (struct page_owner){SHARED_OWNER, number};

@@ -191,6 +191,8 @@ static void set_options(struct swap *swap, const struct swap_options *options)
 	swap->options = *options;
 	if (!swap->options.acceleration)
 		swap->options.acceleration = 1;
+	if (!swap->options.accept_percent)
+		swap->options.accept_percent = 100;
 	if (!swap->options.max_blob_bytes)
 		swap->options.max_blob_bytes = MAX_BLOB_DEFAULT;
 	swap->options.max_blob_bytes = MIN(swap->options.max_blob_bytes, ZPOOL_MAX_BLOB);
@@ -214,8 +216,12 @@ int swap_create(const struct swap_options *options, struct swap **result)
 	if (err)
 		goto destroy_file;
 	swap->writeback.stores = stores_of(swap);
+	swap->writeback.stores.left_pool = &swap->writeback.pages;
 	swap->writeback.cleaner = &swap->cleaner;
 	writeback_init(&swap->writeback);
+	swap->compressed.file = swap->file;
+	if (swap->pool && swap->file)
+		swap_set_accept(swap, swap->options.accept_percent);
 	*result = swap;
 	return 0;
 
@@ -272,6 +278,39 @@ void swap_set_max_blob_bytes(struct swap *swap, u32 bytes)
 	atomic_store(&swap->disk.max_blob_bytes, bytes);
 }
 
+int swap_set_pool_accepts(struct swap *swap, bool accepts)
+{
+	if (!swap_compressed(swap) || (!accepts && !swap_disk(swap)))
+		return -ENOTSUP;
+	atomic_store(&swap->compressed.closed, !accepts);
+	return 0;
+}
+
+int swap_set_accept(struct swap *swap, u32 percent)
+{
+	if (percent < 100 && (!swap->pool || !swap->file))
+		return -ENOTSUP;
+	if (swap->pool)
+		zpool_set_accept(swap->pool, percent);
+	return 0;
+}
+
+int swap_set_io_depth(struct swap *swap, u32 depth)
+{
+	if (!swap->file)
+		return -ENOTSUP;
+	reader_set_depth(swap->reader, depth);
+	return 0;
+}
+
+int swap_set_share(struct swap *swap, bool share)
+{
+	if (!swap->compressed.dedup)
+		return share ? -ENOTSUP : 0;
+	atomic_store(&swap->compressed.alone, !share);
+	return 0;
+}
+
 static void pool_stats(struct swap *swap, struct swap_stats *stats)
 {
 	struct zpool_stats pool;
@@ -283,6 +322,8 @@ static void pool_stats(struct swap *swap, struct swap_stats *stats)
 	stats->pool_limit_bytes = pool.limit_bytes;
 	stats->pool_reserved_bytes = swap->pool->limit.reserved * SLAB_BYTES;
 	stats->pool_limit_hit = pool.limit_hit;
+	stats->accept_percent = pool.accept_percent;
+	stats->reject_recovering = atomic_load(&swap->compressed.recovering);
 	stats->stored_pages += atomic_load(&swap->compressed.stored);
 	stats->compressed_in_bytes = atomic_load(&swap->compressed.stored) * PAGE_SIZE;
 	stats->compressed_out_bytes = atomic_load(&swap->compressed.out_bytes);
@@ -329,6 +370,11 @@ void swap_stats(struct swap *swap, struct swap_stats *stats)
 					   : atomic_load(&swap->disk.acceleration),
 		.max_blob_bytes = swap->pool ? atomic_load(&swap->compressed.max_blob_bytes)
 					     : atomic_load(&swap->disk.max_blob_bytes),
+		.accept_percent = 100,
+		.written_back_pages = atomic_load(&swap->writeback.pages),
+		.pool_accepts = swap->pool && !atomic_load(&swap->compressed.closed),
+		.io_depth = swap->file ? reader_depth(swap->reader) : 0,
+		.share = swap->compressed.dedup && !atomic_load(&swap->compressed.alone),
 	};
 	if (swap->pool)
 		pool_stats(swap, stats);
@@ -336,4 +382,9 @@ void swap_stats(struct swap *swap, struct swap_stats *stats)
 		file_stats(swap, stats);
 	if (swap->dedup.owners.shared)
 		dedup_stats(swap, stats);
+}
+
+u64 swap_node_bytes(struct swap *swap, u32 node)
+{
+	return swap->pool ? zpool_node_bytes(swap->pool, node) : 0;
 }

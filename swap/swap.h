@@ -30,6 +30,7 @@ struct swap_options {
 	const char *path;	/* of the swap file; NULL or "": none */
 	u64 file_bytes;		/* its size */
 	bool keep;		/* leave the file behind */
+	u32 accept_percent;	/* a pool that was full takes pages again below that part of its limit; 0 is 100 */
 	u32 acceleration;	/* LZ4's; 0 is 1 */
 	bool share_before_swap; /* one blob for pages of the same content; needs a pool */
 	u32 max_blob_bytes; /* a page that takes more is stored raw, on disk; 0: three quarters */
@@ -47,6 +48,7 @@ struct swap_stats {
 	u64 written_bytes, read_bytes, io_errors;      /* totals, of the swap file */
 	u64 reject_compress_poor;	/* pages the pool turned away: they hardly shrink */
 	u64 pool_limit_hit;		/* ... or it was full */
+	u64 reject_recovering;		/* ... or had been, and was not below its threshold yet */
 	u64 swap_full;			/* times the swap file had no room */
 	u64 cleaned_extents;		/* freed by moving what was alive in them */
 	u64 dedup_hits;			/* pages stored by referring to what was there, total */
@@ -58,6 +60,10 @@ struct swap_stats {
 	u64 dedup_bytes;		  /* memory of index and entries */
 	u64 pool_reserved_bytes;	  /* the highest limit the pool can be given */
 	u32 acceleration, max_blob_bytes; /* as they are now */
+	u32 accept_percent;		  /* ... 100 without a file */
+	u64 written_back_pages;		  /* from the pool to the file, total */
+	bool pool_accepts, share;	  /* as they are now */
+	u32 io_depth;			  /* 0: no file */
 };
 
 /* Returns 0, or -errno with the reason logged. After memory_init(). */
@@ -80,6 +86,21 @@ u64 swap_set_pool_limit(struct swap *swap, u64 bytes);
 void swap_set_acceleration(struct swap *swap, u32 acceleration);
 void swap_set_max_blob_bytes(struct swap *swap, u32 bytes);
 
+/* The pool takes evicted pages, or they go to the swap file; what is in it stays. -ENOTSUP: there is no
+ * pool, or no file that could take them. */
+int swap_set_pool_accepts(struct swap *swap, bool accepts);
+/* Once full, the pool takes no new pages until write-back has brought it to so many per cent of its limit, 1 to
+ * 100; meanwhile they go to the swap file, as long as that has room. -ENOTSUP: it is less than 100, and there is
+ * no pool or no file. */
+int swap_set_accept(struct swap *swap, u32 percent);
+/* So many reads of the swap file are under way at once, at most: 1 to 64. -ENOTSUP: there is no file. */
+int swap_set_io_depth(struct swap *swap, u32 depth);
+/* One blob for pages of the same content, or one for each. -ENOTSUP: not asked for when it was made. */
+int swap_set_share(struct swap *swap, bool share);
+
 void swap_stats(struct swap *swap, struct swap_stats *stats);
+
+/* The pool's memory of one NUMA node: its part of pool_bytes. */
+u64 swap_node_bytes(struct swap *swap, u32 node);
 
 #endif

@@ -36,6 +36,8 @@ struct swapfile {
 	u64 full, full_logged_ns;
 	pthread_mutex_t lock; /* all of the above that changes; innermost */
 	_Atomic u64 written_bytes, read_bytes, io_errors;
+	_Atomic u32 writing;	    /* writes under way */
+	_Atomic u64 write_moved_ns; /* when the first of them began or one ended last */
 };
 
 u64 place_offset(u64 place)
@@ -307,6 +309,8 @@ void swapfile_io_begin(struct swapfile *file, enum swap_io op, u64 offset, void 
 
 	if (inject && inject->before)
 		inject->before(inject, op, offset, buffer, length);
+	if (op == SWAP_IO_WRITE && !atomic_fetch_add(&file->writing, 1))
+		atomic_store(&file->write_moved_ns, clock_now_ns());
 }
 
 s32 swapfile_io_end(struct swapfile *file, enum swap_io op, u64 offset, void *buffer, u32 length,
@@ -321,7 +325,18 @@ s32 swapfile_io_end(struct swapfile *file, enum swap_io op, u64 offset, void *bu
 				 (u64)result);
 	if (result != (s32)length)
 		atomic_fetch_add(&file->io_errors, 1);
+	if (op == SWAP_IO_WRITE) {
+		atomic_store(&file->write_moved_ns, clock_now_ns());
+		atomic_fetch_sub(&file->writing, 1);
+	}
 	return result;
+}
+
+static u64 stalled_ns(const struct swapfile *file)
+{
+	u64 moved = atomic_load(&file->write_moved_ns), now = clock_now_ns();
+
+	return atomic_load(&file->writing) && now > moved ? now - moved : 0;
 }
 
 void swapfile_stats(struct swapfile *file, struct swapfile_stats *stats)
@@ -336,6 +351,7 @@ void swapfile_stats(struct swapfile *file, struct swapfile_stats *stats)
 		.read_bytes = atomic_load(&file->read_bytes),
 		.io_errors = atomic_load(&file->io_errors),
 		.full = file->full,
+		.stalled_ns = stalled_ns(file),
 	};
 	pthread_mutex_unlock(&file->lock);
 }

@@ -41,6 +41,7 @@ struct swapfile_stats {
 	u64 limit_bytes;
 	u64 written_bytes, read_bytes, io_errors; /* totals */
 	u64 full;				  /* times there was no free extent */
+	u64 stalled_ns; /* so long writes have been under way and none has finished; 0: none is */
 };
 
 /* Creates the file. A path that holds anything but an old swap file is refused. Returns 0, or -errno

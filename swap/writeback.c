@@ -162,10 +162,21 @@ static u64 writeback_count(struct reclaimer *reclaimer)
 	return MIN(pool.used_bytes, swapfile_free_bytes(writeback->stores.file));
 }
 
+/* A pool that was full is emptied to its threshold, so that it takes pages again. */
+static u64 writeback_due(struct reclaimer *reclaimer)
+{
+	struct writeback *writeback = container_of(reclaimer, struct writeback, reclaimer);
+
+	if (!writeback->stores.file)
+		return 0;
+	return MIN(zpool_excess(writeback->stores.pool), swapfile_free_bytes(writeback->stores.file));
+}
+
 static const struct reclaimer_ops writeback_ops = {
 	.name = "write-back",
 	.count = writeback_count,
 	.scan = writeback_scan,
+	.due = writeback_due,
 };
 
 void writeback_init(struct writeback *writeback)

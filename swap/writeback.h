@@ -17,6 +17,7 @@ struct writeback {
 	struct reclaimer reclaimer;
 	struct mover_stores stores; /* file and writer NULL: no swap file */
 	struct cleaner *cleaner;
+	_Atomic u64 pages; /* written back, total; a blob that several share counts once */
 };
 
 /* With stores and cleaner set by the caller, who keeps them alive. */

@@ -83,6 +83,7 @@ int zpool_create(u64 bytes, u32 nodes, struct budget *budget, struct zpool **res
 	pool->limit.budget = budget;
 	pool->limit.reserved = MAX(bytes / SLAB_BYTES, 1UL);
 	pool->limit.max_slabs = pool->limit.reserved;
+	pool->limit.accept_percent = 100;
 	pool->nodes = aligned_alloc(64, nodes * sizeof(*pool->nodes));
 	if (!pool->nodes)
 		goto free_pool;
@@ -114,6 +115,27 @@ u64 zpool_set_limit(struct zpool *pool, u64 bytes)
 
 	atomic_store(&pool->limit.max_slabs, slabs);
 	return slabs * SLAB_BYTES;
+}
+
+void zpool_set_accept(struct zpool *pool, u32 percent)
+{
+	atomic_store(&pool->limit.accept_percent, percent);
+}
+
+u64 zpool_excess(struct zpool *pool)
+{
+	struct zlimit *limit = &pool->limit;
+	u32 percent = atomic_load_explicit(&limit->accept_percent, memory_order_relaxed);
+	u64 slabs, accepted;
+
+	if (percent >= 100 || !atomic_load_explicit(&limit->full, memory_order_relaxed))
+		return 0;
+	slabs = atomic_load(&limit->slabs);
+	accepted = MAX(atomic_load(&limit->max_slabs) * percent / 100, 1UL);
+	if (slabs > accepted)
+		return (slabs - accepted) * SLAB_BYTES;
+	atomic_store(&limit->full, false);
+	return 0;
 }
 
 void zpool_destroy(struct zpool *pool)
@@ -304,12 +326,18 @@ u32 zpool_coldest(struct zpool *pool, struct zpool_item *items)
 	return count;
 }
 
+u64 zpool_node_bytes(const struct zpool *pool, u32 node)
+{
+	return node < pool->node_count ? atomic_load(&pool->nodes[node].arena.held) * SLAB_BYTES : 0;
+}
+
 void zpool_stats(struct zpool *pool, struct zpool_stats *stats)
 {
 	*stats = (struct zpool_stats){
 		.used_bytes = atomic_load(&pool->limit.slabs) * SLAB_BYTES,
 		.limit_bytes = pool->limit.max_slabs * SLAB_BYTES,
 		.limit_hit = atomic_load(&pool->limit_hit),
+		.accept_percent = atomic_load(&pool->limit.accept_percent),
 	};
 	for (u32 i = 0; i < pool->node_count * pool->class_count; i++) {
 		struct zclass *class =

@@ -43,6 +43,7 @@ struct zpool_stats {
 	u64 used_bytes; /* slabs */
 	u64 limit_bytes;
 	u64 limit_hit;
+	u32 accept_percent;
 };
 
 struct zpool_item {
@@ -58,6 +59,13 @@ int zpool_create(u64 bytes, u32 nodes, struct budget *budget, struct zpool **poo
  * one nothing is thrown out, but nothing new gets in until write-back has emptied the pool below it.
  * Returns the limit that holds now. */
 u64 zpool_set_limit(struct zpool *pool, u64 bytes);
+
+/* From the limit on that is reached next: percent of it, 1 to 100. */
+void zpool_set_accept(struct zpool *pool, u32 percent);
+
+/* Bytes by which a pool that was full is above what it accepts pages from; 0: it accepts them. Whether they are
+ * kept out is the caller's business. */
+u64 zpool_excess(struct zpool *pool);
 
 /* Whatever is still stored goes with it. */
 void zpool_destroy(struct zpool *pool);
@@ -83,6 +91,9 @@ u32 zpool_free(struct zpool *pool, u64 payload);
 u32 zpool_coldest(struct zpool *pool, struct zpool_item *items);
 
 void zpool_stats(struct zpool *pool, struct zpool_stats *stats);
+
+/* Memory of the slabs that were taken for that node: its part of used_bytes. */
+u64 zpool_node_bytes(const struct zpool *pool, u32 node);
 
 /* For compaction: the class and slab of a place, and back. */
 u64 zpool_payload(u32 node, u64 slab, u32 slot);

@@ -45,7 +45,7 @@ int zarena_create(struct zarena *arena, struct zlimit *limit, int node)
 	}
 	/* A huge page would put memory behind 32 slabs when one is touched. */
 	madvise(arena->base, arena->count * SLAB_BYTES, MADV_NOHUGEPAGE);
-	if (node >= 0 && numa_available() >= 0)
+	if (node >= 0 && numa_available() >= 0 && node <= numa_max_node())
 		numa_tonode_memory(arena->base, arena->count * SLAB_BYTES, node);
 	if (limit->budget)
 		budget_charge(limit->budget, metadata_bytes(arena));
@@ -73,21 +73,29 @@ void zarena_destroy(struct zarena *arena)
 }
 
 /* Takes one slab's worth from the limit and the budget. */
-static bool limit_take(struct zlimit *limit)
+static bool limit_take(struct zarena *arena)
 {
+	struct zlimit *limit = arena->limit;
 	u64 had = atomic_fetch_add(&limit->slabs, 1);
 
 	if (had < limit->max_slabs &&
-	    (!limit->budget || budget_take(limit->budget, SLAB_BYTES, BUDGET_RECLAIM)))
+	    (!limit->budget || budget_take(limit->budget, SLAB_BYTES, BUDGET_RECLAIM))) {
+		atomic_fetch_add(&arena->held, 1);
 		return true;
+	}
+	if (had >= limit->max_slabs)
+		atomic_store(&limit->full, true);
 	atomic_fetch_sub(&limit->slabs, 1);
 	return false;
 }
 
-static void limit_give(struct zlimit *limit, u64 slabs)
+static void limit_give(struct zarena *arena, u64 slabs)
 {
+	struct zlimit *limit = arena->limit;
+
 	if (limit->budget)
 		budget_give(limit->budget, slabs * SLAB_BYTES);
+	atomic_fetch_sub(&arena->held, slabs);
 	atomic_fetch_sub(&limit->slabs, slabs);
 }
 
@@ -181,13 +189,13 @@ static void give_back(struct zarena *arena, struct zslab *const *batch, u32 coun
 	for (u32 i = 0; i < count; i++)
 		TAILQ_INSERT_HEAD(&arena->free, batch[i], by_fill);
 	pthread_mutex_unlock(&arena->lock);
-	limit_give(arena->limit, count);
+	limit_give(arena, count);
 }
 
 /* A slab that was not ready: an empty one, and memory for it. */
 static int take_fresh(struct zarena *arena, struct zslab **slab)
 {
-	if (!limit_take(arena->limit))
+	if (!limit_take(arena))
 		return -ENOSPC;
 	*slab = pop(arena);
 	/* One call for 16 pages, and an error here instead of a signal later. EINVAL: a kernel before

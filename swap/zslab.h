@@ -43,6 +43,8 @@ struct zlimit {
 	u64 reserved;	       /* slabs an arena has address space for */
 	_Atomic u64 max_slabs; /* the limit now, at most that */
 	_Atomic u64 slabs;     /* with memory behind them */
+	_Atomic u32 accept_percent; /* of max_slabs: once full, nothing new until there are no more; 100: at once */
+	_Atomic bool full;	    /* the limit was reached, and the slabs have not been so few since */
 };
 
 struct zarena {
@@ -50,7 +52,8 @@ struct zarena {
 	u8 *base;
 	struct zslab *slabs;
 	u64 count;
-	u64 fresh; /* slabs from here on were never used */
+	_Atomic u64 held; /* slabs with memory behind them: this arena's part of limit->slabs */
+	u64 fresh;	  /* slabs from here on were never used */
 	struct zslab_list free;
 	struct zslab_list ready; /* empty, with memory, and counted */
 	u32 ready_count;
@@ -58,8 +61,8 @@ struct zarena {
 	pthread_mutex_t lock; /* fresh and the lists; innermost */
 };
 
-/* Reserves address space for limit->reserved, memory to come from `node` (< 0: anywhere). The array
- * of struct zslab is charged to the budget. Returns 0 or -errno. */
+/* Reserves address space for limit->reserved, memory to come from `node` (< 0, or there is none
+ * such: anywhere). The array of struct zslab is charged to the budget. Returns 0 or -errno. */
 int zarena_create(struct zarena *arena, struct zlimit *limit, int node);
 void zarena_destroy(struct zarena *arena);
 

@@ -58,15 +58,17 @@ run_units()
 	passed=$((passed + ${good:-0}))
 	skipped=$((skipped + missed))
 	sed -n 's/^\[SKIP\] /skip /p' "$log"
-	if [ $status -eq 0 ]; then
+	# What a test's process leaks is reported when the test has passed already.
+	if [ $status -eq 0 ] && ! grep -q 'ERROR: [A-Za-z]*Sanitizer' "$log"; then
 		echo "ok $name: $good tests, $took s"
 		return
 	fi
 	bad=$((${total:-0} - ${good:-0}))
-	[ $bad -gt 0 ] || bad=1 # none failed, yet the program did
+	[ $bad -gt 0 ] || bad=1 # none failed, yet the program did, or one of them leaked
 	failed=$((failed + bad))
 	grep -Ev '^\[(RUN |PASS|SKIP)\]|^\[(----|====)\] (Criterion|Running)' "$log" | sed 's/^/    /'
-	echo "FAIL $name: $bad of ${total:-?} tests, status $status, $took s"
+	names=$(sed -n 's/^\[FAIL\] \([^ :]*::[^ :]*\).*/\1/p' "$log" | sort -u | tr '\n' ' ')
+	echo "FAIL $name: $bad of ${total:-?} tests, status $status, $took s: ${names:-no name}"
 }
 
 run_guest()

@@ -4,7 +4,9 @@
 # (--filter 'attach_*/*').
 
 UNIT_SRC  := $(wildcard tests/unit/*.c)
-UNIT_OBJ  := $(UNIT_SRC:%.c=$(OBJDIR)/%.o)
+# Of the library that is loaded into QEMU, what needs no QEMU: a test program wants none of its hooks.
+UNIT_OF_PRELOAD := preload/qmp.c preload/keeper.c preload/pieces.c
+UNIT_OBJ  := $(UNIT_SRC:%.c=$(OBJDIR)/%.o) $(UNIT_OF_PRELOAD:%.c=$(OBJDIR)/%.o)
 UNIT_ARGS ?=
 SANITIZED := address,undefined thread
 -include $(UNIT_OBJ:.o=.d)
@@ -23,6 +25,9 @@ ifneq ($(findstring thread,$(SANITIZE)),)
 UNIT_OBJ += $(OBJDIR)/tests/thread-runner.o
 else
 UNIT_LIB := -lcriterion
+endif
+ifneq ($(findstring address,$(SANITIZE)),)
+UNIT_OBJ += $(OBJDIR)/tests/leak-check.o
 endif
 
 $(OUT)/unit-tests: $(UNIT_OBJ) $(OBJ) $(GUEST_OBJ)
@@ -51,7 +56,7 @@ check:
 	$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) check-built
 	$(Q)BALLAST=$(OUT)/ballast tests/run.sh $(OUT)/unit-tests \
 		$(foreach s,$(SANITIZED),$(call sanitized_program,$(s))) \
-		-- $(sort $(wildcard tests/guest/*.sh))
+		-- tests/fuzz/short.sh $(sort $(wildcard tests/guest/*.sh))
 
 # A Linux kernel, built once (tests/linux/build-kernel.sh), and its own drivers on our devices.
 KERNEL      := $(BUILD)/linux/vmlinux
@@ -62,7 +67,23 @@ check-linux: all $(OUT)/tests/linux/balloon
 	$(Q)tests/linux/build-kernel.sh $(dir $(KERNEL))
 	$(Q)BALLAST=$(OUT)/ballast KERNEL=$(KERNEL) TEST_TIMEOUT=1800 tests/run.sh -- $(LINUX_TESTS)
 
-check-built: all headers $(OUT)/unit-tests $(GUEST_TOOLS) build-sanitized
+# Stock QEMU with stock Linux guests under `ballast manager`, without KVM. What they boot is made once.
+QEMU_FIXTURE := $(BUILD)/qemu
+QEMU_TESTS   := $(addprefix tests/qemu/,two_guests.sh backends.sh)
+
+.PHONY: check-qemu bench-qemu
+check-qemu: all
+	$(Q)tests/qemu/fixture.sh $(QEMU_FIXTURE)
+	$(Q)BALLAST=$(OUT)/ballast QEMU_FIXTURE=$(QEMU_FIXTURE) TEST_TIMEOUT=1800 tests/run.sh -- $(QEMU_TESTS)
+
+bench-qemu: all
+	$(Q)BALLAST=$(OUT)/ballast QEMU_FIXTURE=$(QEMU_FIXTURE) bench/qemu.sh
+
+check-built: all headers $(OUT)/unit-tests $(GUEST_TOOLS) build-sanitized $(OUT)/tools/promtool
+
+# Where it cannot be had, the test that wants it says so.
+$(OUT)/tools/promtool:
+	-$(Q)tools/promtool.sh $(@D)
 
 # Every header compiles alone.
 headers:

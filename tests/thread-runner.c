@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,8 +234,26 @@ static void start(struct tally *tally, u32 limit)
 	tally->crashing++;
 }
 
-int main(void)
+/* `--filter SUITE/TEST`, as Criterion has it: a pattern. NULL: all tests. */
+static const char *find_filter(int argc, char **argv)
 {
+	for (int i = 1; i + 1 < argc; i++)
+		if (strcmp(argv[i], "--filter") == 0)
+			return argv[i + 1];
+	return NULL;
+}
+
+static bool wanted(const struct criterion_test *test, const char *filter)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s/%s", test->category, test->name);
+	return !filter || fnmatch(filter, name, 0) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *filter = find_filter(argc, argv);
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	u32 limit = (u32)MIN(MAX(cpus, 1), (long)ARRAY_SIZE(slots));
 	struct tally tally = {0};
@@ -246,7 +265,7 @@ int main(void)
 	for (struct criterion_test **test = __start_cr_tst; test < __stop_cr_tst; test++) {
 		current = *test;
 		/* The linker may pad between the objects' shares of the section. */
-		if (!current)
+		if (!current || !wanted(current, filter))
 			continue;
 		suite = find_suite(current->category);
 		if (!current->data->disabled && !suite->disabled)

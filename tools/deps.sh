@@ -5,7 +5,8 @@
 set -eu
 
 packages="gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libnuma-dev libinih-dev
-	libseccomp-dev libfuse3-dev fuse3 libmicrohttpd-dev libncurses-dev libcriterion-dev jq curl"
+	libseccomp-dev libfuse3-dev fuse3 libmicrohttpd-dev libncurses-dev libcriterion-dev jq curl tmux
+	clang libclang-rt-14-dev gnuplot-nox tidy python3-jsonschema libsystemd-dev"
 
 missing=
 for package in $packages; do

@@ -90,7 +90,8 @@ static struct vring_desc read_descriptor(const struct vring_desc *from)
 struct table {
 	const struct vring_desc *at;
 	u32 size;
-	u32 seen; /* more than `size` of them would be a loop */
+	u32 seen;      /* more than `size` of them would be a loop */
+	bool indirect; /* not told by `at`: a driver may give the queue's own table as an indirect one */
 };
 
 static int add_buffer(const struct virtqueue *queue, struct virtqueue_chain *chain,
@@ -125,20 +126,19 @@ static int enter_indirect(const struct virtqueue *queue, const struct vring_desc
 	u32 count = descriptor->length / (u32)sizeof(struct vring_desc);
 	hva_t hva;
 
-	if (!queue->indirect || table->at != (void *)queue->descriptors_at.ptr ||
-	    descriptor->flags & VRING_DESC_NEXT)
+	if (!queue->indirect || table->indirect || descriptor->flags & VRING_DESC_NEXT)
 		return -EPROTO;
 	if (!count || descriptor->length % sizeof(struct vring_desc) || count > VIRTQUEUE_MAX_CHAIN)
 		return -EPROTO;
 	if (queue->host->ops->map(queue->host, gpa(descriptor->address), descriptor->length, &hva))
 		return -EPROTO;
-	*table = (struct table){.at = (const struct vring_desc *)hva.ptr, .size = count};
+	*table = (struct table){(const struct vring_desc *)hva.ptr, count, 0, true};
 	return 0;
 }
 
 static int walk(const struct virtqueue *queue, struct virtqueue_chain *chain)
 {
-	struct table table = {(const struct vring_desc *)queue->descriptors_at.ptr, queue->size, 0};
+	struct table table = {(const struct vring_desc *)queue->descriptors_at.ptr, queue->size, 0, false};
 	u32 at = chain->head;
 
 	for (;;) {

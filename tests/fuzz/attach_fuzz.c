@@ -54,9 +54,32 @@ static void use_zap(const struct attach_zap *zap, size_t size)
 		       zap->ranges[i].file_offset);
 }
 
+static void use_hello(const struct attach_hello *hello)
+{
+	use_text(hello->name, sizeof(hello->name));
+	if (!(hello->flags & ATTACH_HELLO_BRINGS))
+		return;
+	assert(hello->name[0] && !strchr(hello->name, '/') && hello->vcpus);
+	assert(hello->ram_bytes && !(hello->ram_bytes % REGION_SIZE));
+	assert(hello->ram_bytes / PAGE_SIZE <= 1ULL << 32);
+}
+
+static void use_region(const struct attach_region *region)
+{
+	assert(region->length && !(region->length % REGION_SIZE));
+	assert(region->hva + region->length > region->hva);
+	assert(region->file_offset + region->length > region->file_offset);
+}
+
 static void use(const union attach_message *message, size_t size)
 {
 	switch (message->header.type) {
+	case ATTACH_HELLO:
+		use_hello(&message->hello);
+		break;
+	case ATTACH_PLUG:
+		use_region(&message->plug.region);
+		break;
 	case ATTACH_GUEST:
 		use_guest(&message->guest);
 		break;

@@ -10,19 +10,24 @@ FUZZ_CFLAGS  := -O1 -g -std=gnu17 -pthread -Wno-gnu -fsanitize=fuzzer,address,un
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.run)
 
-# A target is its own file and the folders below manager/ and hv/, which need nothing but bytes.
-FUZZ_SRC := $(foreach d,lib mem swap virtio attach balloon,$(wildcard $(d)/*.c))
+# A target is its own file and the folders below manager/ and hv/ that need nothing but bytes, or memory that is
+# empty; and the rig by which a test is a driver serves a fuzzer as well.
+FUZZ_SRC := $(foreach d,lib mem virtio attach balloon,$(wildcard $(d)/*.c)) tests/unit/virtio_rig.c
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
 
-# The rig by which a test is a driver serves a fuzzer as well.
-FUZZ_SRC += tests/unit/virtio_rig.c
-
-$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_SRC)
-	$(call say,FUZZCC,$@)
+$(BUILD)/fuzz/obj/%.o: %.c
+	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_SRC) $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%_fuzz.o $(FUZZ_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(FUZZ_OBJ:.o=.d)
 
 .PHONY: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.run)
-.PRECIOUS: $(BUILD)/fuzz/%
+.PRECIOUS: $(BUILD)/fuzz/% $(BUILD)/fuzz/obj/%.o
 $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.run): %.run: %
 	$(Q)mkdir -p $*.corpus
 	$(Q)$* -max_total_time=$(FUZZ_SECONDS) -max_len=8193 -verbosity=0 \

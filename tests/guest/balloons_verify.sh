@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Balloons move at full speed, guests report and hint their free pages, and all of it happens while they
-# are evicted to pool and disk: every page that a guest keeps is as it wrote it. On KVM and on threads.
+# are evicted to pool and disk: every page that a guest keeps is as it wrote it, and free pages of those
+# that poison them are as they were left. On KVM and on threads.
 . "${0%/*}/lib.sh"
 
 for accel in auto thread; do
@@ -15,12 +16,12 @@ for accel in auto thread; do
 	workload-args = fill=80% cache=40% churn=50%
 	[guest churn]
 	memory = 96M
-	workload-args = fill=40% churn=80% free=touched
+	workload-args = fill=40% churn=80% free=touched poison=0
 	data = /usr/bin
 	[guest records]
 	memory = 96M
 	workload = kv
-	workload-args = mix=A fill=60% churn=50%
+	workload-args = mix=A fill=60% churn=50% poison=2779096485
 	[guest idle]
 	memory = 64M
 	workload = idle

@@ -16,7 +16,7 @@ duplicates()
 			printf '[guest %s]\nmemory = 32M\nseed = 7\n%s\n' "$guest" "$salt"
 			cat <<-END
 				workload = fill
-				workload-args = fill=90% zero=0% same=0% random=5% write=20% ops=400
+				workload-args = fill=90% zero=0% same=0% random=5% write=20% begin=together ops=1500
 				data = /usr/bin
 			END
 		done

@@ -125,6 +125,9 @@ vmms()
 
 has_vmms() { [ "$(vmms | wc -l)" -eq "$1" ]; }
 
+# all_run N: so many guests have filled their memory and are at work, as the host's $tree says.
+all_run() { [ "$(cat "$tree"/vm/*/phase 2>/dev/null | grep -c run)" -eq "$1" ]; }
+
 # Not there, or a zombie that nobody has waited for yet.
 is_gone()
 {

@@ -30,6 +30,11 @@ static const struct {
 	{"/swap/max_pool_percent", {"5", "20", "40"}},
 	{"/sample_ms", {"10", "100", "1000"}},
 	{"/squeeze_rate", {"64M", "128M", "1G"}},
+	{"/swap/enabled", {"0", "1", "1"}},
+	{"/swap/share_before_swap", {"0", "1", "1"}},
+	{"/swap/io_depth", {"1", "3", "64"}},
+	{"/swap/readahead", {"1", "16", "512"}},
+	{"/state_pct", {"400 100 64 32 16", "500 200 100 50 20", "100 80 60 40 20"}},
 };
 static const char *const rubbish[] = {"", "-1", "64 M", "1e3", "18446744073709551616", "0x10", "M"};
 

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 
 	/* The manager starts its own program once more for each guest. */
 	if (argc > 1 && !strcmp(argv[1], "vmm"))
-		return (int)cli_main(argc, argv);
+		return (int)cli_main(argc, argv, NULL, 0);
 	if (argc != 2 || config_read(argv[1], &config, error, sizeof(error))) {
 		fprintf(stderr, "usage: usage FILE.ini%s%s\n", argc == 2 ? ": " : "",
 			argc == 2 ? error : "");

@@ -29,6 +29,47 @@ progress()
 	[ ! -t 2 ] || printf '\r\033[Kkernel fixture: %s' "$*" >&2
 }
 
+# bar WHAT DONE TOTAL UNIT BEGAN: how far that is, how fast, and how long still. TOTAL is a guess.
+bar()
+{
+	[ -t 2 ] || return 0
+	awk -v what="$1" -v now="$2" -v total="$3" -v unit="$4" -v seconds=$(($(date +%s) - $5)) 'BEGIN {
+		part = now < total ? now / total : 0.99
+		for (i = 0; i < 24; i++)
+			drawn = drawn (i < int(part * 24) ? "=" : " ")
+		rate = seconds ? now / seconds : 0
+		left = rate && now < total ? int((total - now) / rate) : 0
+		printf "\r\033[Kkernel fixture: %s [%s] %2d%%  %d of some %d %s, %.1f/s, %d:%02d left", what,
+			drawn, part * 100, now, total, unit, rate, left / 60, left % 60
+	}' >&2
+}
+
+# counted WHAT TOTAL UNIT EACH COMMAND...: runs a command that prints a line for each EACH units of its work, with
+# a bar; TOTAL of them, if it did not say otherwise the last time. What it prints goes to the log.
+counted()
+{
+	what=$1 unit=$3 each=$4
+	total=$(cat "$out/$what.lines" 2>/dev/null || echo $(($2 / each)))
+	shift 4
+	status=$tree/.status
+	{
+		made=0
+		"$@" 2>&1 || made=$?
+		echo $made >"$status"
+	} | {
+		began=$(date +%s) count=0
+		while IFS= read -r line; do
+			count=$((count + 1))
+			[ $((count % 5)) -ne 0 ] ||
+				bar "$what" $((count * each)) $((total * each)) "$unit" "$began"
+			printf '%s\n' "$line"
+		done
+		echo $count >"$out/$what.lines.new"
+	} >>"$log"
+	[ "$(cat "$status")" -eq 0 ] || die "$what failed: see $log"
+	mv "$out/$what.lines.new" "$out/$what.lines"
+}
+
 end_progress() { [ ! -t 2 ] || printf '\r\033[K' >&2; }
 
 installed()
@@ -51,13 +92,13 @@ install_packages()
 		>>"$log" 2>&1 || die "cannot install$missing: see $log"
 }
 
-# Other architectures and most drivers are named by Kconfig files, but not compiled.
+# Other architectures and most drivers are named by Kconfig files, but not compiled. tar says so every 10 MiB.
 unpack()
 {
-	progress "unpacking"
 	rm -rf "$tree"
 	mkdir -p "$tree"
-	tar -xf "$archive" -C "$tree" --strip-components=1 \
+	counted unpacking 1300 MiB 10 tar -xf "$archive" -C "$tree" --strip-components=1 \
+		--record-size=1M --checkpoint=10 \
 		--exclude='linux-source-6.1/arch/[!x]*.[chS]' --exclude='*.dts' --exclude='*.dtsi' \
 		--exclude='*/drivers/gpu/*.[ch]' --exclude='*/drivers/net/*.[ch]' \
 		--exclude='*/drivers/media/*.[ch]' --exclude='*/sound/*.[ch]' \
@@ -101,17 +142,7 @@ configure_kernel()
 # Compiling prints a line for each object: some 700 of them.
 compile()
 {
-	status=$tree/.status
-	{
-		made=0
-		make -C "$tree" ARCH=x86_64 -j"$(nproc)" vmlinux 2>&1 || made=$?
-		echo $made >"$status"
-	} | while read -r line; do
-		count=$((${count:-0} + 1))
-		[ $((count % 10)) -ne 0 ] || progress "compiling, $count files"
-		printf '%s\n' "$line"
-	done >>"$log"
-	[ "$(cat "$status")" -eq 0 ] || die "cannot compile: see $log"
+	counted compiling 700 files 1 make -C "$tree" ARCH=x86_64 -j"$(nproc)" vmlinux
 }
 
 : >"$log"

@@ -44,6 +44,23 @@ static void start_from(enum attach_type type)
 		REFUSED(type, "text", strcpy(field, "\033[2J"));                                   \
 	} while (0)
 
+Test(attach_check, a_name_can_be_a_files)
+{
+	static const char *const good[] = {"a", "web-1.a_B", "-", "a..b", "a."};
+	static const char *const bad[] = {"",    ".",    "..",   ".web", "a/b", "a b",
+					  "a\n", "\303\244", "a:b", "a%"};
+	char long_name[ATTACH_NAME_MAX + 1] = "";
+
+	for (u32 i = 0; i < ARRAY_SIZE(good); i++)
+		cr_expect(attach_name_is_valid(good[i]), "%s", good[i]);
+	for (u32 i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_expect_not(attach_name_is_valid(bad[i]), "%s", bad[i]);
+	memset(long_name, 'x', ATTACH_NAME_MAX);
+	cr_expect_not(attach_name_is_valid(long_name));
+	long_name[ATTACH_NAME_MAX - 1] = '\0';
+	cr_expect(attach_name_is_valid(long_name));
+}
+
 Test(attach_check, every_type_breaks_on_a_wrong_header)
 {
 	for (enum attach_type type = ATTACH_HELLO; type < ATTACH_TYPES; type++) {
@@ -65,10 +82,11 @@ Test(attach_check, every_type_has_its_least_length)
 {
 	for (enum attach_type type = ATTACH_HELLO; type < ATTACH_TYPES; type++) {
 		start_from(type);
-		shape.length =
-			type == ATTACH_START || type == ATTACH_ZAPPED || type == ATTACH_DROPPED
-				? 0
-				: sizeof(struct attach_header);
+		bool bare = type == ATTACH_START || type == ATTACH_ZAPPED ||
+			    type == ATTACH_DROPPED || type == ATTACH_REMAPPED ||
+			    type == ATTACH_BEGIN;
+
+		shape.length = bare ? 0 : sizeof(struct attach_header);
 		message.header.length = shape.length;
 		cr_expect_eq(check(), -EPROTO, "%s", attach_type_name(type));
 	}
@@ -97,10 +115,67 @@ Test(attach_check, drop)
 	REFUSED(ATTACH_DROP, "runs", message.drop.what = ATTACH_DROP_RESET);
 }
 
+Test(attach_check, share)
+{
+	REFUSED(ATTACH_SHARE, "frames", message.share.frame_bytes = 0);
+	REFUSED(ATTACH_SHARE, "frames", message.share.frame_bytes += 1);
+	REFUSED(ATTACH_SHARE, "descriptors", shape.nfds = 1);
+	ACCEPTED(ATTACH_SHARE, message.share.frame_bytes = PAGE_SIZE);
+}
+
+Test(attach_check, remap)
+{
+	struct attach_remap *remap = &message.remap;
+
+	REFUSED(ATTACH_REMAP, "ranges", remap->count = 0);
+	REFUSED(ATTACH_REMAP, "ranges", remap->count = ATTACH_MAX_REMAPS + 1);
+	REFUSED(ATTACH_REMAP, "reserved", remap->reserved = 1);
+	REFUSED(ATTACH_REMAP, "empty", remap->ranges[1].length = 0);
+	REFUSED(ATTACH_REMAP, "wraps", remap->ranges[0].file_offset = 0 - PAGE_SIZE);
+	REFUSED(ATTACH_REMAP, "frames", remap->ranges[0].frame_offset = 1);
+	REFUSED(ATTACH_REMAP, "frames", remap->ranges[0].frame_offset = 0 - 4 * PAGE_SIZE);
+	ACCEPTED(ATTACH_REMAP, remap->count = ATTACH_MAX_REMAPS;
+		 for (u32 i = 0; i < ATTACH_MAX_REMAPS; i++) remap->ranges[i] = remap->ranges[1]);
+}
+
 Test(attach_check, hello)
 {
-	REFUSED(ATTACH_HELLO, "flags", message.hello.flags |= 2);
+	REFUSED(ATTACH_HELLO, "flags", message.hello.flags |= 8);
+	REFUSED(ATTACH_HELLO, "reserved", message.hello.reserved = 1);
 	ACCEPTED(ATTACH_HELLO, message.hello.flags = 0);
+	REFUSED(ATTACH_HELLO, "not bring", message.hello.ram_bytes = REGION_SIZE);
+	REFUSED(ATTACH_HELLO, "not bring", message.hello.name[1] = 'x');
+}
+
+#define BRINGS(change)                                                                             \
+	message.hello.flags = ATTACH_HELLO_BRINGS, message.hello.ram_bytes = 512 * MiB,            \
+	message.hello.vcpus = 1, memcpy(message.hello.name, "web-1.a_B", 10), (void)(change)
+
+Test(attach_check, hello_of_a_vmm_that_brings_its_guest)
+{
+	ACCEPTED(ATTACH_HELLO, BRINGS(0));
+	REFUSED(ATTACH_HELLO, "name", BRINGS(message.hello.name[0] = '\0'));
+	REFUSED(ATTACH_HELLO, "name", BRINGS(message.hello.name[0] = '.'));
+	REFUSED(ATTACH_HELLO, "name", BRINGS(message.hello.name[3] = '/'));
+	REFUSED(ATTACH_HELLO, "name", BRINGS(message.hello.name[3] = '\n'));
+	REFUSED(ATTACH_HELLO, "name", BRINGS(message.hello.name[12] = 'x'));
+	REFUSED(ATTACH_HELLO, "name",
+		BRINGS(!memset(message.hello.name, 'x', sizeof(message.hello.name))));
+	REFUSED(ATTACH_HELLO, "RAM size", BRINGS(message.hello.ram_bytes = 0));
+	REFUSED(ATTACH_HELLO, "RAM size", BRINGS(message.hello.ram_bytes += PAGE_SIZE));
+	REFUSED(ATTACH_HELLO, "RAM size", BRINGS(message.hello.ram_bytes = 1ULL << 45));
+	REFUSED(ATTACH_HELLO, "vCPUs", BRINGS(message.hello.vcpus = 0));
+	REFUSED(ATTACH_HELLO, "vCPUs", BRINGS(message.hello.vcpus = 5000));
+}
+
+Test(attach_check, plug)
+{
+	REFUSED(ATTACH_PLUG, "kind", message.plug.what = 2);
+	REFUSED(ATTACH_PLUG, "reserved", message.plug.reserved = 1);
+	REFUSED(ATTACH_PLUG, "region", message.plug.region.length = 0);
+	REFUSED(ATTACH_PLUG, "region", message.plug.region.hva += PAGE_SIZE);
+	REFUSED(ATTACH_PLUG, "region", message.plug.region.file_offset = -REGION_SIZE);
+	REFUSED(ATTACH_PLUGGED, "reserved", message.plugged.reserved = 1);
 }
 
 Test(attach_check, guest)

@@ -58,6 +58,19 @@ static inline void valid_body(union attach_message *message, enum attach_type ty
 			message->drop.runs[i] = (struct attach_run){16 * i, 1 + i % 16};
 	} else if (type == ATTACH_BALLOON_STATS) {
 		message->balloon_stats.valid = 0x3ff;
+	} else if (type == ATTACH_SHARE) {
+		message->share.frame_bytes = 64 * MiB;
+	} else if (type == ATTACH_REMAP) {
+		message->remap.count = 2;
+		message->remap.ranges[0] =
+			(struct attach_remap_range){0, 16 * PAGE_SIZE, 4 * PAGE_SIZE};
+		message->remap.ranges[1] =
+			(struct attach_remap_range){REGION_SIZE, PAGE_SIZE, ATTACH_REMAP_HOME};
+	} else if (type == ATTACH_PLUG) {
+		message->plug.what = ATTACH_PLUG_OUT;
+		message->plug.region = regions[1];
+	} else if (type == ATTACH_PLUGGED) {
+		message->plugged.refused = 12;
 	}
 }
 
@@ -78,6 +91,12 @@ static inline struct attach_shape valid_shape(enum attach_type type)
 		[ATTACH_DROP] = {sizeof(struct attach_drop), 0},
 		[ATTACH_DROPPED] = {sizeof(struct attach_header), 0},
 		[ATTACH_BALLOON_STATS] = {sizeof(struct attach_balloon_stats), 0},
+		[ATTACH_SHARE] = {sizeof(struct attach_share), 2},
+		[ATTACH_REMAP] = {sizeof(struct attach_remap), 0},
+		[ATTACH_REMAPPED] = {sizeof(struct attach_header), 0},
+		[ATTACH_BEGIN] = {sizeof(struct attach_header), 0},
+		[ATTACH_PLUG] = {sizeof(struct attach_plug), 0},
+		[ATTACH_PLUGGED] = {sizeof(struct attach_plugged), 0},
 	};
 
 	return shapes[type];

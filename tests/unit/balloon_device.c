@@ -402,6 +402,79 @@ Test(balloon_device, reset_in_the_middle_of_inflating)
 	cr_assert_eq(virtio_rig_used(&rig, BALLOON_INFLATE_QUEUE)->index, 1);
 }
 
+/* Something on each queue, and a reset while it is worked on; wherever it comes, the next driver finds a device
+ * that owes it nothing and works. */
+static void reset_during(enum balloon_queue queue)
+{
+	const u32 frames[] = {5};
+
+	owner = (struct owner){.host = {&owner_ops}, .dropping = reset_and_start};
+	start(ALL_FEATURES - FEATURE(PAGE_POISON));
+	for (u32 i = 0; i < 3; i++) {
+		u16 flags = queue == BALLOON_REPORT_QUEUE || queue == BALLOON_HINT_QUEUE
+				    ? VRING_DESC_WRITE
+				    : 0;
+
+		virtio_rig_add(&rig, queue, BUFFER(4 + i), PAGE_SIZE, flags);
+	}
+	balloon_serve(balloon);
+	if (owner.dropping)
+		reset_and_start();
+	for (u32 i = 0; i < BALLOON_QUEUES; i++)
+		cr_expect_eq(virtio_rig_used(&rig, i)->index, 0, "queue %u", i);
+	balloon_serve(balloon);
+	give(BALLOON_INFLATE_QUEUE, frames, 1);
+	cr_expect_eq(owner.dropped[BALLOON_DROP_INFLATE][5], 1);
+	cr_expect_eq(virtio_rig_used(&rig, BALLOON_INFLATE_QUEUE)->index, 1);
+}
+
+Test(balloon_device, reset_in_the_middle_of_anything)
+{
+	for (u32 queue = 0; queue < BALLOON_QUEUES; queue++)
+		reset_during(queue);
+}
+
+/* Half of the handshake, then a reset, at each step of it. */
+Test(balloon_device, reset_in_the_middle_of_the_handshake)
+{
+	static const u32 frames[] = {6};
+
+	for (u32 step = 0; step < 4; step++) {
+		virtio_rig_write(&rig, VIRTIO_MMIO_STATUS, 0);
+		virtio_rig_write(&rig, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE);
+		if (step > 0)
+			cr_assert(virtio_rig_negotiate(&rig, ALL_FEATURES));
+		if (step > 1)
+			virtio_rig_setup_queue(&rig, BALLOON_INFLATE_QUEUE);
+		if (step > 2)
+			virtio_rig_write(&rig, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_DRIVER_OK);
+		virtio_rig_write(&rig, VIRTIO_MMIO_QUEUE_NOTIFY, BALLOON_INFLATE_QUEUE);
+		balloon_serve(balloon);
+		virtio_rig_write(&rig, VIRTIO_MMIO_STATUS, 0);
+		balloon_serve(balloon);
+		cr_expect_eq(owner.frames, 0);
+	}
+	start(0);
+	give(BALLOON_INFLATE_QUEUE, frames, 1);
+	cr_expect_eq(owner.frames, 1);
+}
+
+Test(balloon_device, configuration_is_written_in_any_widths_at_any_place)
+{
+	start(FEATURE(PAGE_POISON));
+	for (u32 width = 1; width <= 8; width *= 2)
+		for (u32 offset = 0; offset < 2 * sizeof(struct balloon_config); offset++)
+			virtio_mmio_write(rig.mmio, VIRTIO_MMIO_CONFIG + offset, width,
+					  0xa5a5a5a5a5a5a5a5);
+	balloon_serve(balloon);
+	cr_expect_eq(read_config(0), 0, "the device's");
+	cr_expect_eq(read_config(4), 0xa5a5a5a5);
+	cr_expect_eq(read_config(8), 0, "the device's");
+	cr_expect_eq(read_config(12), 0xa5a5a5a5);
+	cr_expect_eq(owner.status.actual, 0xa5a5a5a5,
+		     "what it says is believed to be what it says");
+}
+
 Test(balloon_device, nothing_before_driver_ok)
 {
 	cr_assert(virtio_rig_negotiate(&rig, 0));

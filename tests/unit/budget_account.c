@@ -13,6 +13,9 @@ static void count_press(struct budget *budget)
 	atomic_fetch_add(&presses, 1);
 }
 
+/* What nobody takes of the smallest reserve. */
+#define CHARGES (128 * KiB)
+
 static struct budget make(u64 limit)
 {
 	struct budget budget;
@@ -42,9 +45,20 @@ Test(budget_account, a_normal_take_leaves_the_reserve_to_reclaim)
 
 	cr_expect(budget_take(&budget, 63 * MiB, BUDGET_NORMAL));
 	cr_expect_not(budget_take(&budget, 1, BUDGET_NORMAL));
-	cr_expect(budget_take(&budget, 1 * MiB, BUDGET_RECLAIM));
-	cr_expect_not(budget_take(&budget, 1, BUDGET_RECLAIM));
+	cr_expect(budget_take(&budget, 1 * MiB - CHARGES, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_RECLAIM), "which leaves a part for charges");
+	budget_charge(&budget, CHARGES);
 	cr_expect_eq(budget_free(&budget), 0);
+}
+
+Test(budget_account, sharing_leaves_half_of_the_reserve_to_reclaim)
+{
+	struct budget budget = make(64 * MiB);
+
+	cr_expect(budget_take(&budget, 63 * MiB, BUDGET_NORMAL));
+	cr_expect(budget_take(&budget, 512 * KiB, BUDGET_SHARE));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_SHARE));
+	cr_expect(budget_take(&budget, 512 * KiB - CHARGES, BUDGET_RECLAIM));
 }
 
 Test(budget_account, a_refused_take_takes_nothing)
@@ -62,7 +76,7 @@ Test(budget_account, a_limit_below_the_reserve_gives_nothing_to_normal_takers)
 	struct budget budget = make(512 * KiB);
 
 	cr_expect_not(budget_take(&budget, 1, BUDGET_NORMAL));
-	cr_expect(budget_take(&budget, 512 * KiB, BUDGET_RECLAIM));
+	cr_expect(budget_take(&budget, 512 * KiB - CHARGES, BUDGET_RECLAIM));
 }
 
 Test(budget_account, reclaim_is_called_below_low_and_when_refused)
@@ -84,7 +98,7 @@ Test(budget_account, a_charge_may_overdraw_and_then_nothing_is_free)
 
 	budget_charge(&budget, 80 * MiB);
 	cr_expect_eq(budget_free(&budget), 0);
-	cr_expect_not(budget_take(&budget, 1, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_NORMAL));
 	cr_expect_eq(atomic_load(&budget.peak), 80 * MiB);
 	budget_give(&budget, 20 * MiB);
 	cr_expect_eq(budget_free(&budget), 4 * MiB);
@@ -144,10 +158,43 @@ Test(budget_account, a_lower_limit_presses_and_refuses_but_takes_nothing_away)
 	cr_expect_eq(budget.used, 900 * MiB);
 	cr_expect_eq(budget.low, 2 * budget.min);
 	cr_expect_eq(budget_free(&budget), 0);
-	cr_expect_not(budget_take(&budget, PAGE_SIZE, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, PAGE_SIZE, BUDGET_NORMAL));
 	budget_give(&budget, 500 * MiB);
 	cr_expect_eq(budget_free(&budget), 112 * MiB);
 	cr_expect(budget_take(&budget, PAGE_SIZE, BUDGET_NORMAL));
 	budget_set_limit(&budget, 2 * GiB);
 	cr_expect(budget_take(&budget, GiB, BUDGET_NORMAL));
+}
+
+/* Or a pool that holds nothing yet could not take its first page, and nothing would ever be freed. */
+Test(budget_account, whatever_was_charged_reclaim_has_its_reserve)
+{
+	struct budget budget = make(64 * MiB);
+	const u64 foothold = 256 * KiB;
+
+	budget_charge(&budget, 100 * MiB);
+	cr_expect(budget_take(&budget, foothold, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_RECLAIM), "and no more than that");
+	budget_give(&budget, 10 * MiB);
+	cr_expect(budget_take(&budget, foothold, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_RECLAIM), "it is on its way down");
+	budget_give(&budget, budget.used);
+	cr_expect(budget_take(&budget, 63 * MiB, BUDGET_NORMAL));
+	budget_charge(&budget, budget.min);
+	cr_expect(budget_take(&budget, foothold, BUDGET_RECLAIM), "a reserve that was eaten up counts, too");
+	budget_give(&budget, budget.used);
+	cr_expect(budget_take(&budget, 64 * MiB - CHARGES, BUDGET_RECLAIM));
+	budget_charge(&budget, PAGE_SIZE);
+	cr_expect_not(budget_take(&budget, PAGE_SIZE, BUDGET_RECLAIM), "a crumb is no charge");
+}
+
+Test(budget_account, a_limit_below_what_is_used_leaves_reclaim_its_reserve)
+{
+	struct budget budget = make(64 * MiB);
+
+	cr_assert(budget_take(&budget, 60 * MiB, BUDGET_NORMAL));
+	budget_set_limit(&budget, 32 * MiB);
+	cr_expect(budget_take(&budget, 256 * KiB, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_RECLAIM));
+	cr_expect_not(budget_take(&budget, 1, BUDGET_NORMAL));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balloon/abi.h"
 #include "ctl/attr.h"
 #include "ctl/metrics.h"
 #include "ctl/remote.h"
@@ -33,6 +34,7 @@ Test(ctl_attr, every_row_is_whole)
 			if (attr->kind != ATTR_TEXT)
 				cr_expect((attr->width != 0) != (attr->number != NULL), "%s",
 					  attr->path);
+			cr_expect(!attr->take || attr->kind == ATTR_TEXT, "%s", attr->path);
 			if (attr->write)
 				cr_expect_lt(attr->min, attr->max, "%s", attr->path);
 		}
@@ -130,4 +132,11 @@ Test(ctl_attr, the_documentation_has_the_tables)
 	cr_expect_str_eq(begin, made, "make docs");
 	free(made);
 	free(page);
+}
+
+Test(ctl_attr, every_statistic_of_a_balloon_has_an_attribute)
+{
+	for (u32 tag = 0; tag < BALLOON_STATS; tag++)
+		cr_expect_str_neq(attr_stat_name(tag), "unknown", "tag %u", tag);
+	cr_expect_str_eq(attr_stat_name(BALLOON_STAT_FREE), "free_memory");
 }

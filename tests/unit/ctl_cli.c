@@ -14,7 +14,7 @@ static enum cli_status call(const char *a, const char *b, const char *c)
 		argc++;
 	cr_redirect_stdout();
 	cr_redirect_stderr();
-	return cli_main(argc, argv);
+	return cli_main(argc, argv, NULL, 0);
 }
 
 Test(ctl_cli, no_command_is_a_misuse)

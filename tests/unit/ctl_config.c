@@ -7,6 +7,7 @@
 
 #include "ctl/config.h"
 #include "ctl/config_key.h"
+#include "manager/salts.h"
 
 #define HOST_LINE  "[host]\nmemory = 1G\n"
 #define GUEST_LINE "[guest web]\nmemory = 64M\n"
@@ -42,6 +43,7 @@ Test(ctl_config, every_key_arrives)
 	cr_assert_eq(
 		read_text("[host]\nname = rack7\nmemory = 1.5G\nswap-file = /tmp/s ; a comment\n"
 			  "swap-size = 4G\nswap-keep = yes\npool-percent = 30%\n"
+			  "accept-threshold-percent = 90\n"
 			  "acceleration = 3\ncgroup = no\naccel = thread\nhuge-pages = no\n"
 			  "fault-poll-us = 20\nsample-ms = 500\ndata-size = 8M\nfor = 2m\n"
 			  "\n# another\n[guest db-1]\n  memory = 64M\n\tvcpus: 2\n"
@@ -55,6 +57,7 @@ Test(ctl_config, every_key_arrives)
 	cr_expect_eq(config.swap_bytes, 4 * GiB);
 	cr_expect(config.swap_keep && !config.cgroup && !config.huge_pages);
 	cr_expect_eq(config.pool_percent, 30);
+	cr_expect_eq(config.accept_percent, 90);
 	cr_expect_eq(config.acceleration, 3);
 	cr_expect_eq(config.accel, ATTACH_ACCEL_THREAD);
 	cr_expect_eq(config.fault_poll_us, 20);
@@ -130,6 +133,9 @@ Test(ctl_config, bad_values_say_what_is_allowed)
 Test(ctl_config, guest_names_are_plain)
 {
 	refused(HOST_LINE "[guest a/b]\n", 3, "a name is");
+	refused(HOST_LINE "[guest .]\n", 3, "a name is");
+	refused(HOST_LINE "[guest ..]\n", 3, "does not begin with a dot");
+	refused(HOST_LINE "[guest .web]\n", 3, "a name is");
 	refused(HOST_LINE "[guest ]\n", 3, "unknown section");
 	refused(HOST_LINE
 		"[guest 0123456789012345678901234567890123456789012345678901234567890123]\n",
@@ -226,6 +232,7 @@ static void presets_hold(const struct config_keys *keys, const char *defaults, c
 static void domains_are(const char *salting, const char *expected)
 {
 	char text[512], domains[8] = "";
+	struct salts salts = {0};
 
 	snprintf(text, sizeof(text),
 		 HOST_LINE "[guest a]\nmemory = 8M\n[guest b]\nmemory = 8M\nsalt = x\n"
@@ -233,15 +240,17 @@ static void domains_are(const char *salting, const char *expected)
 			   "[guest e]\nmemory = 8M\n[ksm]\n%s",
 		 salting);
 	cr_assert_eq(read_text(text), 0, "%s", error);
+	salts.salting = config.salting;
 	for (u32 i = 0; i < config.guest_count; i++) {
 		u32 first = 0;
 
-		while (host_config_salt(&config, &config.guests[first]) !=
-		       host_config_salt(&config, &config.guests[i]))
+		while (salts_domain(&salts, salts.salting, config.guests[first].salt, first) !=
+		       salts_domain(&salts, salts.salting, config.guests[i].salt, i))
 			first++;
 		domains[i] = config.guests[first].name[0];
 	}
 	cr_expect_str_eq(domains, expected, "%s", salting);
+	salts_free(&salts);
 	config_free(&config);
 }
 
@@ -253,6 +262,53 @@ Test(ctl_config, salting_makes_sharing_domains)
 	domains_are("salting = 2\n", "abbde");
 	refused(HOST_LINE "[ksm]\nsalting = 3\n", 4, "from 0 to 2");
 	refused(HOST_LINE "[ksm]\n[ksm]\n", 4, "a second [ksm]");
+}
+
+/* Numbers of thousands of salts, and of guests without one: no two are the same, and each stays. */
+Test(ctl_config, two_salts_never_meet)
+{
+	enum { COUNT = 3000 };
+	struct salts salts = {.salting = SALTING_ALL};
+	static u32 domains[COUNT];
+	char salt[32];
+
+	for (u32 i = 0; i < COUNT; i++) {
+		snprintf(salt, sizeof(salt), "tenant %u", i);
+		domains[i] = salts_domain(&salts, salts.salting, salt, i);
+		cr_assert_gt(domains[i], salts_domain(&salts, salts.salting, "", (1U << 30) - 1));
+		cr_assert(!i || domains[i] > domains[i - 1]);
+	}
+	salts.salting = SALTING_SOME;
+	for (u32 i = 0; i < COUNT; i++) {
+		snprintf(salt, sizeof(salt), "tenant %u", i);
+		cr_assert_eq(salts_domain(&salts, salts.salting, salt, 7), domains[i]);
+	}
+	salts_free(&salts);
+}
+
+Test(ctl_config, guests_that_come_have_sections_too)
+{
+	cr_assert_eq(read_text(HOST_LINE "attach-mode = 0600\nattach-group = kvm\n"
+					 "[guest-default]\nmemory = 64M\nshares = 7\n"
+					 "[guest a]\nmemory = 8M\nuser = root\n"
+					 "[guest b]\nmemory = 8M\nuser = 1234\n"),
+		     0, "%s", error);
+	cr_expect_eq(config.attach_mode, 0600);
+	cr_expect_str_eq(config.attach_group, "kvm");
+	cr_assert(config.guest_default);
+	cr_expect_eq(config.guest_default->memory_bytes, 64 * MiB);
+	cr_expect_eq(config.guest_default->tuning.shares, 7);
+	cr_expect_eq(config.guest_count, 2);
+	cr_expect_eq(config.guests[0].uid, 0);
+	cr_expect_eq(config.guests[1].uid, 1234);
+	config_free(&config);
+	cr_assert_eq(read_text(HOST_LINE "[guest-default]\nmemory = 64M\n"), 0, "%s", error);
+	config_free(&config);
+	refused(HOST_LINE "[guest-default]\nmemory = 8M\n[guest-default]\n", 5, "a second");
+	refused(HOST_LINE "[guest-default]\nmemory = 8M\ncount = 2\n", 3, "no `count'");
+	refused(HOST_LINE "[guest a]\nmemory = 8M\nuser = no-such-user\n", 3, "no user");
+	refused(HOST_LINE "attach-mode = 0999\n", 3, "in octal");
+	refused(HOST_LINE "attach-mode = 01777\n", 3, "in octal");
 }
 
 Test(ctl_config, documented_defaults_are_the_defaults)

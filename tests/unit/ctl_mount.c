@@ -84,13 +84,14 @@ Test(ctl_mount, every_attribute_is_a_file_of_the_right_mode)
 
 		snprintf(path, sizeof(path), "%s/%s", folder, attr->path);
 		cr_assert_eq(stat(path, &info), 0, "%s", attr->path);
-		cr_expect_eq(info.st_mode, S_IFREG | (attr->write ? 0644 : 0444), "%s", attr->path);
+		cr_expect_eq(info.st_mode, S_IFREG | (attr_writable(attr) ? 0644 : 0444), "%s",
+			     attr->path);
 		cr_expect_eq(info.st_uid, geteuid());
 		fd = open_file(attr->path, O_RDONLY);
 		cr_assert_geq(fd, 0, "%s", attr->path);
 		cr_expect_geq(read(fd, text, sizeof(text)), 0, "%s", attr->path);
 		close(fd);
-		if (!attr->write)
+		if (!attr_writable(attr))
 			cr_expect_eq(echo(attr->path, "1", 1), -EACCES, "%s", attr->path);
 	}
 }

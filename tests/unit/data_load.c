@@ -159,6 +159,20 @@ Test(data_load, one_path_is_loaded_once, .init = start, .fini = end)
 	cr_expect_eq(data_cache_bytes(cache), PAGE_SIZE);
 }
 
+Test(data_load, what_was_loaded_ahead_is_not_loaded_again, .init = start, .fini = end)
+{
+	u64 bytes, size;
+	int fd;
+
+	data_cache_load(cache, "/usr/bin/env");
+	bytes = data_cache_bytes(cache);
+	cr_expect_gt(bytes, 0);
+	cr_expect_eq(data_cache_get(cache, "/usr/bin/env", &fd, &size), 0);
+	cr_expect_eq(data_cache_bytes(cache), bytes);
+	data_cache_load(cache, "/nowhere");
+	cr_expect_eq(data_cache_bytes(cache), bytes);
+}
+
 Test(data_load, nobody_can_change_what_was_loaded, .init = start, .fini = end)
 {
 	char link[64];

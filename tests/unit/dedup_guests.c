@@ -145,6 +145,25 @@ Test(dedup_guests, domains_do_not_share_whatever_their_hashes)
 	stop(&host);
 }
 
+Test(dedup_guests, who_is_alone_shares_not_even_with_itself)
+{
+	struct host host;
+
+	start(&host, (u32[]){1, 1, 1}, NULL);
+	mem_guest_write_all(&host.guests[0], 1);
+	mem_guest_evict_all(&host.guests[0]);
+	for (u32 i = 1; i < 3; i++) {
+		atomic_store(&host.guests[i].space->salt, SALT_ALONE);
+		mem_guest_write_all(&host.guests[i], 1);
+		mem_guest_evict_all(&host.guests[i]);
+	}
+	cr_expect_eq(stats_of(&host).dedup_hits, 0);
+	cr_expect_eq(stats_of(&host).shared_pages, 0);
+	for (u32 i = 0; i < 3; i++)
+		cr_expect_eq(mem_guest_check_all(&host.guests[i], 1), 0);
+	stop(&host);
+}
+
 /* What the salt is for. */
 Test(dedup_guests, without_salt_they_would)
 {

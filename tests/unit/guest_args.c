@@ -34,6 +34,14 @@ Test(guest_args, every_workload_has_defaults_that_run)
 	}
 }
 
+Test(guest_args, what_guests_have_in_common_is_read)
+{
+	cr_assert_eq(parse("fill", "common=40% fill-time=20s rewrite=1500us"), 0, "%s", error);
+	cr_expect_eq(args.common_percent, 40);
+	cr_expect_eq(args.fill_ms, 20000);
+	cr_expect_eq(args.rewrite_ms, 2);
+}
+
 Test(guest_args, a_full_line_is_read)
 {
 	cr_assert_eq(parse("kv", "fill=70% write=7 zero=1% same=2%,random=3%\ttheta=0.5 value=2K "
@@ -51,11 +59,36 @@ Test(guest_args, a_full_line_is_read)
 	cr_expect_eq(args.verify_end, 0);
 }
 
+Test(guest_args, beginning_together_and_holding)
+{
+	cr_assert_eq(parse("fill", "begin=together after=hold"), 0, "%s", error);
+	cr_expect(args.together && args.hold);
+	cr_assert_eq(parse("fill", "begin=filled after=end"), 0, "%s", error);
+	cr_expect(!args.together && !args.hold);
+	expect_error("fill", "begin=now", "filled or together");
+	cr_assert_eq(parse("phase", "phase-ops=10K"), 0, "%s", error);
+	cr_expect_eq(args.phase_ops, 10000);
+}
+
 Test(guest_args, times_and_sizes_of_phases)
 {
 	cr_assert_eq(parse("phase", "phase=1500ms phase-size=10%"), 0, "%s", error);
 	cr_expect_eq(args.phase_ms, 1500);
 	cr_expect_eq(args.phase_percent, 10);
+}
+
+Test(guest_args, poison_may_be_any_word_or_none)
+{
+	parse("fill", "poison=4294967295");
+	cr_expect(args.poisons);
+	cr_expect_eq(args.poison, UINT32_MAX);
+	parse("fill", "poison=0");
+	cr_expect(args.poisons);
+	cr_expect_eq(args.poison, 0);
+	parse("fill", "poison=no");
+	cr_expect_not(args.poisons);
+	parse("fill", "");
+	cr_expect_not(args.poisons);
 }
 
 Test(guest_args, mixes_are_those_of_ycsb)

@@ -51,6 +51,20 @@ Test(guest_frames, whole_blocks_go_first)
 	cr_expect_eq(frames->have[FRAME_BALLOONED], REGION_PAGES + 10);
 }
 
+Test(guest_frames, scattered_frames_have_no_neighbours_and_none_is_missing)
+{
+	struct frames *frames;
+	u32 count;
+
+	cpu.args.scatter = 1;
+	frames = make_frames();
+	count = frames_inflate(frames, pages, frames->count);
+	cr_expect_eq(count, frames->count);
+	cr_expect_eq(frames->have[FRAME_BALLOONED], frames->count, "each once");
+	for (u32 i = 1; i < count; i++)
+		cr_assert_neq(pages[i], pages[i - 1] + 1);
+}
+
 Test(guest_frames, block_with_a_used_page_is_no_block)
 {
 	struct frames *frames = make_frames();

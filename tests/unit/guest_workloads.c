@@ -146,6 +146,18 @@ Test(guest_workloads, a_stop_ends_each_of_them)
 	}
 }
 
+Test(guest_workloads, a_fill_takes_the_time_it_is_given)
+{
+	u64 start = clock_now_ns();
+	struct guest_rig rig;
+
+	rig_start(&rig, RAM, 1, "fill", "fill-time=300ms ops=1 verify=no", NULL, 0);
+	cr_expect_eq(rig_run(&rig), GUEST_EXIT_OK);
+	/* Less what a millisecond rounds off. */
+	cr_expect_geq(clock_now_ns() - start, 295 * NSEC_PER_MSEC);
+	rig_end(&rig);
+}
+
 Test(guest_workloads, think_time_is_kept_on_average)
 {
 	struct guest_rig rig;

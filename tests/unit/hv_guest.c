@@ -58,7 +58,7 @@ static void expect_verified(void)
 	cr_assert_gt(manager.stats.ops, 0);
 	cr_assert_gt(manager.stats.latency.count, 0);
 	cr_assert_str_eq(manager.stats.phase, "done");
-	cr_assert_eq(test_manager_wait(&manager, 2000), 0);
+	cr_assert_eq(test_manager_wait(&manager, 20000), 0);
 }
 
 /* Zaps everything again and again until the guest has ended. */
@@ -118,7 +118,7 @@ Test(hv_guest, threads_stop_hard, FIXTURE)
 	test_manager_stop(&manager, false);
 	cr_assert(test_manager_serve(&manager, ATTACH_EXIT, 5000));
 	cr_assert_eq(manager.exit.code, ATTACH_EXIT_STOPPED);
-	cr_assert_eq(test_manager_wait(&manager, 2000), 0);
+	cr_assert_eq(test_manager_wait(&manager, 20000), 0);
 }
 
 Test(hv_guest, nano_guest_boots_in_milliseconds, FIXTURE)
@@ -142,11 +142,11 @@ Test(hv_guest, nano_guest_boots_in_milliseconds, FIXTURE)
 Test(hv_guest, plain_guest_needs_no_manager, FIXTURE)
 {
 	struct attach_stats stats;
-	bool stop = false;
+	struct plain_orders orders = {.stop = false};
 
 	use(ATTACH_ACCEL_AUTO, "fill", "fill=50% write=10% ops=2000");
 	manager.guest.data_bytes = 0;
-	cr_assert_eq(plain_guest_run(&manager.guest, -1, true, &stop, &stats), 0);
+	cr_assert_eq(plain_guest_run(&manager.guest, -1, PLAIN_HUGE, &orders, &stats), 0);
 	cr_assert_eq(stats.ops, 2 * 2000);
 	cr_assert_eq(stats.verify_failures, 0);
 }
@@ -154,10 +154,10 @@ Test(hv_guest, plain_guest_needs_no_manager, FIXTURE)
 Test(hv_guest, plain_guest_stops_when_told, FIXTURE)
 {
 	struct attach_stats stats;
-	bool stop = true;
+	struct plain_orders orders = {.stop = true};
 
 	use(ATTACH_ACCEL_THREAD, "sweep", "fill=20%");
 	manager.guest.data_bytes = 0;
-	cr_assert_eq(plain_guest_run(&manager.guest, -1, false, &stop, &stats), 0);
+	cr_assert_eq(plain_guest_run(&manager.guest, -1, 0, &orders, &stats), 0);
 	cr_assert_str_eq(stats.phase, "done");
 }

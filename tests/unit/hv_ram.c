@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hv/faultfd.h"
+#include "attach/faultfd.h"
 #include "hv/layout.h"
 #include "hv/ram.h"
 
@@ -128,8 +128,54 @@ Test(hv_ram, userfaultfd_covers_all_of_it, FIXTURE)
 	if (faultfd == -EPERM || faultfd == -ENOSYS)
 		cr_skip_test("no userfaultfd here");
 	cr_assert_geq(faultfd, 0);
-	cr_assert_eq(faultfd_register(faultfd, &mapped), 0);
+	cr_assert_eq(faultfd_register(faultfd, (u64)(uintptr_t)mapped.base, mapped.bytes), 0);
 	close(faultfd);
 	ram_unmap(&mapped);
 	close(fd);
+}
+
+/* Frames in the place of guest memory, and the RAM file again; what was written between is nobody else's. */
+Test(hv_ram, frames_are_mapped_privately_and_ram_comes_home)
+{
+	int file = memfd_create("ram", MFD_CLOEXEC), frames = memfd_create("frames", MFD_CLOEXEC);
+	struct ram mapped;
+	u8 byte = 7;
+
+	cr_assert(!ftruncate(file, RAM_BYTES) && !ftruncate(frames, 2 * PAGE_SIZE));
+	cr_assert_eq(pwrite(frames, &byte, 1, PAGE_SIZE), 1);
+	cr_assert_eq(ram_map_file(&mapped, file, RAM_BYTES), 0);
+	cr_assert_eq(ram_remap(&mapped, 0, PAGE_SIZE, 0), -EFAULT, "nothing is shared yet");
+	cr_assert_eq(ram_share(&mapped, file, frames, 2 * PAGE_SIZE), 0);
+	cr_assert_eq(ram_remap(&mapped, 3 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE), 0);
+	cr_expect_eq(mapped.base[3 * PAGE_SIZE], 7);
+	mapped.base[3 * PAGE_SIZE] = 8;
+	cr_expect(pread(frames, &byte, 1, PAGE_SIZE) == 1 && byte == 7);
+	/* Unmapping the rest leaves out what is nowhere else. */
+	cr_assert_eq(ram_zap(&mapped, 0, RAM_BYTES), 0);
+	cr_expect_eq(mapped.base[3 * PAGE_SIZE], 8);
+	cr_assert_eq(ram_remap(&mapped, 3 * PAGE_SIZE, PAGE_SIZE, RAM_HOME), 0);
+	cr_expect_eq(mapped.base[3 * PAGE_SIZE], 0);
+	ram_unmap(&mapped);
+	close(frames);
+	close(file);
+}
+
+Test(hv_ram, remaps_stay_within_memory_and_frames)
+{
+	int file = memfd_create("ram", MFD_CLOEXEC), frames = memfd_create("frames", MFD_CLOEXEC);
+	struct ram mapped;
+
+	cr_assert(!ftruncate(file, RAM_BYTES) && !ftruncate(frames, 2 * PAGE_SIZE));
+	cr_assert_eq(ram_map_file(&mapped, file, RAM_BYTES), 0);
+	cr_assert_eq(ram_share(&mapped, file, frames, 2 * PAGE_SIZE), 0);
+	cr_expect_eq(ram_remap(&mapped, RAM_BYTES, PAGE_SIZE, 0), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, RAM_BYTES - PAGE_SIZE, 2 * PAGE_SIZE, 0), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, 0, 2 * PAGE_SIZE, PAGE_SIZE), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, 1, PAGE_SIZE, 0), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, 0, PAGE_SIZE, 1), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, 0, 0, 0), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, 0 - PAGE_SIZE, 2 * PAGE_SIZE, RAM_HOME), -EFAULT);
+	ram_unmap(&mapped);
+	close(frames);
+	close(file);
 }

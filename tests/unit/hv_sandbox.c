@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "hv/faultfd.h"
+#include "attach/faultfd.h"
 #include "hv/sandbox.h"
 #include "lib/types.h"
 #include "tests/unit/hv_manager.h"
@@ -38,10 +38,13 @@
 #define SANITIZED 0
 #endif
 
-#define RAM_BYTES REGION_SIZE
+#define RAM_BYTES    REGION_SIZE
+#define SHARED_BYTES (64 * MiB) /* the RAM that the sandbox is told of */
 
 /* What a VMM holds; but for the file made by the process that is sealed. */
 static int ram_fd;
+static int frames_fd; /* shared frames; sealed in only if `shares` */
+static bool shares;
 static int faultfd;
 static struct ram ram;
 
@@ -78,18 +81,25 @@ static void map_ram(void)
 	if (ram_map_file(&ram, ram_fd, RAM_BYTES))
 		_exit(96);
 	faultfd = faultfd_open(false);
-	if (faultfd >= 0 && faultfd_register(faultfd, &ram))
+	if (faultfd >= 0 && faultfd_register(faultfd, (u64)(uintptr_t)ram.base, ram.bytes))
 		_exit(96);
 }
 
 static _Noreturn void sealed_process(struct sealed *sealed)
 {
+	const struct sandbox_share share = {
+		.ram = shares ? ram_fd : -1,
+		.frames = shares ? frames_fd : -1,
+		.bytes = shares ? SHARED_BYTES : 0,
+	};
 	const struct rlimit no_core = {};
 	pthread_t thread;
 
 	setrlimit(RLIMIT_CORE, &no_core);
 	map_ram();
-	if (pthread_create(&thread, NULL, attempt_thread, sealed) || sandbox_seal())
+	if (shares && ram_share(&ram, ram_fd, frames_fd, RAM_BYTES))
+		_exit(96);
+	if (pthread_create(&thread, NULL, attempt_thread, sealed) || sandbox_seal(&share))
 		_exit(97);
 	if (write(sealed->begin[1], "!", 1) != 1)
 		_exit(98);
@@ -127,6 +137,8 @@ static void set_up(void)
 {
 	ram_fd = memfd_create("ram", MFD_CLOEXEC);
 	cr_assert(!ftruncate(ram_fd, RAM_BYTES));
+	frames_fd = memfd_create("frames", MFD_CLOEXEC);
+	cr_assert(!ftruncate(frames_fd, RAM_BYTES));
 }
 
 #define FIXTURE .init = set_up, .timeout = 60
@@ -321,6 +333,78 @@ Test(hv_sandbox, memory_cannot_leave_the_manager_by_mappings, FIXTURE)
 	EXPECT_ALL(attempts, -EPERM);
 }
 
+/* What a VMM whose pages are shared may map, and in no other way. */
+
+static int map_over_ram(int protection, int flags, int fd)
+{
+	return mmap(ram.base, PAGE_SIZE, protection, flags, fd, 0) == MAP_FAILED ? -errno : 0;
+}
+
+#define OVER (MAP_FIXED | MAP_NORESERVE)
+
+ATTEMPT(map_frames, ram_remap(&ram, 0, PAGE_SIZE, PAGE_SIZE) ? -1 : 0)
+ATTEMPT(map_home, ram_remap(&ram, 0, PAGE_SIZE, RAM_HOME) ? -1 : 0)
+ATTEMPT(write_frames, map_over_ram(PROT_READ | PROT_WRITE, MAP_SHARED | OVER, frames_fd))
+ATTEMPT(run_frames, map_over_ram(PROT_READ | PROT_EXEC, MAP_PRIVATE | OVER, frames_fd))
+ATTEMPT(read_frames, map_over_ram(PROT_READ, MAP_PRIVATE | OVER, frames_fd))
+ATTEMPT(own_ram, map_over_ram(PROT_READ | PROT_WRITE, MAP_PRIVATE | OVER, ram_fd))
+ATTEMPT(other_file, map_over_ram(PROT_READ | PROT_WRITE, MAP_SHARED | OVER, STDIN_FILENO))
+ATTEMPT(map_home_unshared, map_over_ram(PROT_READ | PROT_WRITE, MAP_SHARED | OVER, ram_fd))
+ATTEMPT(map_frames_unshared, map_over_ram(PROT_READ | PROT_WRITE, MAP_PRIVATE | OVER, frames_fd))
+ATTEMPT(ram_elsewhere, mapping(PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd))
+ATTEMPT(frames_elsewhere, mapping(PROT_READ | PROT_WRITE, MAP_PRIVATE, frames_fd))
+ATTEMPT(fork_ram, madvise(ram.base, PAGE_SIZE, MADV_DOFORK))
+ATTEMPT(shrink_frames, ftruncate(frames_fd, 0))
+ATTEMPT(punch_frames,
+	fallocate(frames_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE))
+
+Test(hv_sandbox, a_vmm_that_shares_maps_its_two_files_in_one_way_each, FIXTURE)
+{
+	static const struct attempt works[] = {A(map_frames), A(map_home)};
+	static const struct attempt fails[] = {
+		A(write_frames), A(run_frames),	   A(read_frames),	A(own_ram),
+		A(other_file),	 A(ram_elsewhere), A(frames_elsewhere), A(fork_ram),
+		A(move_ram),	 A(alias_ram),	   A(remove_ram),	A(map_code),
+	};
+	static const struct attempt kills[] = {A(shrink_ram), A(punch_ram), A(shrink_frames),
+					       A(punch_frames)};
+
+	shares = true;
+	EXPECT_ALL(works, 0);
+	EXPECT_ALL(fails, -EPERM);
+	EXPECT_ALL(kills, SIGSYS);
+}
+
+Test(hv_sandbox, a_vmm_that_does_not_share_maps_neither, FIXTURE)
+{
+	static const struct attempt attempts[] = {A(map_home_unshared), A(map_frames_unshared),
+						  A(ram_elsewhere), A(frames_elsewhere)};
+
+	EXPECT_ALL(attempts, -EPERM);
+}
+
+/* Private memory of so many bytes: the limit without frames, which nobody can have all of, as some is used; and one
+ * beyond it with them. */
+static int map_private(u64 bytes)
+{
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			       MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+ATTEMPT(map_limit, map_private(128 * MiB) ? -1 : 0)
+ATTEMPT(map_beyond, map_private(128 * MiB + SHARED_BYTES) ? -1 : 0)
+
+/* Frames that are written become memory of the VMM's own: as much as there is RAM, and no more. */
+Test(hv_sandbox, private_memory_is_allowed_for_frames_only_where_there_are_any, FIXTURE)
+{
+	cr_expect_eq(try_sealed(map_limit), -ENOMEM);
+	shares = true;
+	cr_expect_eq(try_sealed(map_limit), 0);
+	cr_expect_eq(try_sealed(map_beyond), -ENOMEM);
+}
+
 Test(hv_sandbox, limits_stay, FIXTURE)
 {
 	cr_assert_eq(try_sealed(raise_limit), -EPERM);
@@ -391,6 +475,21 @@ static u64 task_status(pid_t pid, pid_t task, const char *key, int base)
 	return value;
 }
 
+/* What it was not told to share it holds no descriptor of. */
+static void expect_no_ram_file(pid_t pid)
+{
+	for (int fd = 0; fd < 64; fd++) {
+		char path[64];
+		struct stat stat_fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+		if (!stat(path, &stat_fd))
+			cr_expect(!S_ISREG(stat_fd.st_mode) || stat_fd.st_size < (off_t)MiB,
+				  "descriptor %d is a file of %ld bytes", fd,
+				  (long)stat_fd.st_size);
+	}
+}
+
 static void expect_sealed(enum attach_accel accel)
 {
 	static struct test_manager manager;
@@ -403,6 +502,13 @@ static void expect_sealed(enum attach_accel accel)
 	cr_expect_eq(task_status(manager.pid, manager.pid, "CapEff", 16), 0);
 	cr_expect_eq(task_status(manager.pid, manager.pid, "CapPrm", 16), 0);
 	cr_expect_eq(task_status(manager.pid, manager.pid, "NoNewPrivs", 10), 1);
+	expect_no_ram_file(manager.pid);
+	if (!SANITIZED) {
+		struct rlimit limit;
+
+		cr_assert(!prlimit(manager.pid, RLIMIT_DATA, NULL, &limit));
+		cr_expect_eq(limit.rlim_max, 128 * MiB);
+	}
 	test_manager_stop(&manager, true);
 	cr_assert(test_manager_serve(&manager, ATTACH_EXIT, 20000));
 	cr_assert_eq(manager.exit.code, ATTACH_EXIT_OK, "%s", manager.exit.text);

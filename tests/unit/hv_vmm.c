@@ -52,7 +52,7 @@ static void expect_exit(enum attach_exit_code code, const char *text)
 	cr_assert(strstr(manager.exit.text, text), "'%s' is not about '%s'", manager.exit.text,
 		  text);
 	cr_assert_gt(manager.stats_count, 0);
-	cr_assert_eq(test_manager_wait(&manager, 2000), 0);
+	cr_assert_eq(test_manager_wait(&manager, 20000), 0);
 }
 
 /* Waits until the guest waits for memory it will not get. */
@@ -245,7 +245,7 @@ Test(hv_vmm, hangup_ends_a_guest_stuck_in_a_fault, FIXTURE)
 	close(manager.uffd);
 	close(manager.socket);
 	manager.uffd = manager.socket = -1;
-	status = test_manager_wait(&manager, 2000);
+	status = test_manager_wait(&manager, 20000);
 	cr_assert(WIFEXITED(status));
 	cr_assert_eq(WEXITSTATUS(status), VMM_STATUS_ORPHAN);
 	cr_assert_eq(manager.alias[WITHHELD], 0, "the guest ran on over a zero page");
@@ -258,7 +258,7 @@ Test(hv_vmm, hangup_ends_a_spinning_guest, FIXTURE)
 	start(spin);
 	close(manager.socket);
 	manager.socket = -1;
-	status = test_manager_wait(&manager, 2000);
+	status = test_manager_wait(&manager, 20000);
 	cr_assert(WIFEXITED(status));
 	cr_assert_eq(WEXITSTATUS(status), VMM_STATUS_ORPHAN);
 }
@@ -343,7 +343,7 @@ Test(hv_vmm, zap_is_answered_while_even_the_boot_waits, FIXTURE)
 	test_manager_stop(&manager, false);
 	cr_assert(test_manager_serve(&manager, ATTACH_EXIT, 5000));
 	cr_assert_eq(manager.exit.code, ATTACH_EXIT_STOPPED);
-	cr_assert_eq(test_manager_wait(&manager, 2000), 0);
+	cr_assert_eq(test_manager_wait(&manager, 20000), 0);
 }
 
 Test(hv_vmm, nonsense_settings_are_refused_with_a_reason, FIXTURE)

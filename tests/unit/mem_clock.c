@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which memory goes: the clock, asked directly, without a background thread. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -222,6 +223,21 @@ Test(mem_clock, evicts_without_idle_sampling_where_there_is_none)
 	start(&clocked, &options);
 	cr_expect_geq(free_bytes(&clocked, 4 * MiB), 4 * MiB);
 	cr_expect_eq(mem_guest_check_all(&clocked.rig.guest, 1), 0);
+	stop(&clocked);
+}
+
+/* MADV_DONTNEED keeps what is in a shared file, but raises the event of what does not. */
+Test(mem_clock, a_vmm_that_reports_what_it_drops_is_not_asked_to_unmap)
+{
+	struct mem_guest_options options = {.bytes = 8 * MiB, .removes = true};
+	struct space_range range = {0, 2 * MiB};
+	struct clocked clocked = {0};
+
+	start(&clocked, &options);
+	cr_expect_eq(space_zap(clocked.rig.guest.space, &range, 1), -ENOTSUP);
+	cr_expect_geq(free_bytes(&clocked, 4 * MiB), 4 * MiB);
+	cr_expect_eq(clocked.rig.guest.zaps, 0);
+	cr_expect_eq(mem_guest_check_all(&clocked.rig.guest, 1), 0, "pages were taken for dropped");
 	stop(&clocked);
 }
 

@@ -2,10 +2,12 @@
 /* When direct reclaim gives up although a little memory comes back now and then. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "mem/reclaim.h"
+#include "mem/source.h"
 
 #define PATIENCE (400 * NSEC_PER_MSEC)
 
@@ -18,6 +20,8 @@ struct miser {
 	_Atomic u32 scans;
 	s64 bytes;
 	bool full;
+	struct page_source device;
+	_Atomic u64 stalled_ns; /* what it says */
 };
 
 static u64 miser_count(struct reclaimer *reclaimer)
@@ -45,6 +49,19 @@ static const struct reclaimer_ops miser_ops = {
 	.scan = miser_scan,
 };
 
+static void device_stats(struct page_source *source, struct source_stats *stats)
+{
+	struct miser *miser = container_of(source, struct miser, device);
+
+	*stats = (struct source_stats){.stalled_ns = atomic_load(&miser->stalled_ns)};
+}
+
+static const struct page_source_ops device_ops = {
+	.name = "device",
+	.state = PAGE_DISK,
+	.stats = device_stats,
+};
+
 static void start(struct miser *miser, u32 every, s64 bytes, bool full)
 {
 	struct reclaimer *reclaimers[2] = {&miser->reclaimer, NULL};
@@ -53,6 +70,8 @@ static void start(struct miser *miser, u32 every, s64 bytes, bool full)
 		.reclaimer.ops = &miser_ops, .every = every, .bytes = bytes, .full = full};
 	reclaim_test_patience_ns = PATIENCE;
 	memory_init(&miser->memory, 64 * MiB);
+	miser->device.ops = &device_ops;
+	miser->memory.sources[PAGE_DISK] = &miser->device;
 	budget_charge(&miser->memory.budget, 64 * MiB);
 	cr_assert_eq(reclaim_create(&miser->memory, reclaimers, 1000, &miser->reclaim), 0);
 }
@@ -127,5 +146,39 @@ Test(mem_crumbs, more_than_crumbs_is_enough)
 
 	start(&miser, 1, 8 * MiB, true);
 	cr_expect_eq(refused(&miser, 3), 0);
+	stop(&miser);
+}
+
+static void *end_the_stall(void *argument)
+{
+	struct miser *miser = argument;
+
+	usleep(3 * PATIENCE / 1000);
+	budget_give(&miser->memory.budget, 64 * MiB);
+	atomic_store(&miser->stalled_ns, 0);
+	return NULL;
+}
+
+/* A disk that many write to may finish nothing for seconds. */
+Test(mem_crumbs, a_device_that_stalls_is_waited_for)
+{
+	struct miser miser;
+	pthread_t thread;
+
+	start(&miser, UINT32_MAX, 0, true);
+	atomic_store(&miser.stalled_ns, PATIENCE);
+	cr_assert_eq(pthread_create(&thread, NULL, end_the_stall, &miser), 0);
+	cr_expect(miser.memory.direct_reclaim(&miser.memory, 16 * PAGE_SIZE));
+	pthread_join(thread, NULL);
+	stop(&miser);
+}
+
+Test(mem_crumbs, a_device_that_works_excuses_no_full_store)
+{
+	struct miser miser;
+
+	start(&miser, UINT32_MAX, 0, true);
+	atomic_store(&miser.stalled_ns, PATIENCE / 20);
+	cr_expect_eq(refused(&miser, 1), 1);
 	stop(&miser);
 }

@@ -164,6 +164,11 @@ struct touched {
 	bool begun;
 };
 
+static struct touched *touched_of(struct vault *pool)
+{
+	return container_of(container_of(pool, struct mem_rig, pool), struct touched, rig);
+}
+
 static void *write_touched(void *argument)
 {
 	struct touched *touched = argument;
@@ -175,8 +180,7 @@ static void *write_touched(void *argument)
 /* While the page is being stored: the guest writes to it, and the store waits till that is known. */
 static void touch_while_stored(struct vault *vault, u32 index)
 {
-	struct touched *touched =
-		container_of(container_of(vault, struct mem_rig, pool), struct touched, rig);
+	struct touched *touched = touched_of(vault);
 	struct page_table *table = &touched->rig.guest.space->table;
 
 	if (touched->begun || index != touched->index)
@@ -217,6 +221,32 @@ Test(mem_cancel, a_touched_page_stays_with_what_was_written)
 Test(mem_cancel, so_does_one_of_a_huge_page)
 {
 	cancel_by_touch(true);
+}
+
+/* What touch_while_stored() does, where nothing makes the writer wait. */
+static void write_while_stored(struct vault *vault, u32 index)
+{
+	struct touched *touched = touched_of(vault);
+
+	if (index == touched->index)
+		write_touched(touched);
+}
+
+/* What the write-protect step is for: a write between the reading of a page and its end is lost. */
+Test(mem_cancel, without_write_protection_what_was_written_is_lost)
+{
+	struct mem_guest_options options = {.bytes = 2 * MiB, .small = true};
+	struct touched touched = {.index = 18};
+	struct mem_rig *rig = &touched.rig;
+
+	mem_rig_start_with(rig, &options, 64 * MiB, false);
+	mem_guest_write_all(&rig->guest, 2);
+	rig->pool.storing = write_while_stored;
+	evict_test_skip_protect = true;
+	cr_expect_eq(evict_pages(rig->guest.space, 0, REGION_PAGES, ALL_GROUPS), REGION_PAGES);
+	evict_test_skip_protect = false;
+	cr_expect(mem_guest_check(&rig->guest, 18, 2), "as it was read");
+	mem_rig_stop(rig);
 }
 
 /* ---- a VMM that cuts its RAM file short ---- */

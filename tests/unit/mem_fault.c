@@ -297,6 +297,19 @@ static void check_removed(struct mem_rig *rig, u64 first, u64 count)
 	mem_guest_check_counters(&rig->guest);
 }
 
+Test(mem_remove, a_region_that_stays_watched_is_mapped_at_its_first_touch)
+{
+	struct mem_rig rig;
+
+	start_removing(&rig, true);
+	mem_guest_settle(&rig.guest);
+	cr_expect_eq(whole(&rig), 0);
+	cr_expect_eq(rig.guest.space->counters.missing, 2);
+	cr_expect_eq(rig.guest.space->counters.minor, 0);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
 Test(mem_remove, resident_pages_read_zero_and_give_their_memory_back)
 {
 	struct mem_rig rig;

@@ -109,6 +109,29 @@ Test(mem_page_table, counters_follow)
 	page_table_destroy(&table);
 }
 
+/* A page that only changes its place in a store has gone nowhere. */
+Test(mem_page_table, ways_of_pages_are_counted)
+{
+	static const enum page_state walk[] = {PAGE_RESIDENT,	PAGE_COMPRESSED, PAGE_COMPRESSED,
+					       PAGE_RESIDENT,	PAGE_DISK,	 PAGE_RESIDENT,
+					       PAGE_COMPRESSED, PAGE_DISK,	 PAGE_DISK};
+	struct page_table table;
+
+	cr_assert_eq(page_table_create(&table, 4), 0);
+	page_hold(&table, 1);
+	for (u32 i = 0; i < ARRAY_SIZE(walk); i++) {
+		page_set(&table, 1, page_word(walk[i], i));
+		page_release(&table, 1);
+		page_hold(&table, 1);
+	}
+	cr_expect_eq(page_table_flow(&table, PAGE_FLOW_ZIP), 2);
+	cr_expect_eq(page_table_flow(&table, PAGE_FLOW_UNZIP), 1);
+	cr_expect_eq(page_table_flow(&table, PAGE_FLOW_SWAP_OUT), 2);
+	cr_expect_eq(page_table_flow(&table, PAGE_FLOW_SWAP_IN), 1);
+	page_release(&table, 1);
+	page_table_destroy(&table);
+}
+
 Test(mem_page_table, release_tells_of_a_waiter_once)
 {
 	struct page_table table;

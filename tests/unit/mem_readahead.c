@@ -213,3 +213,23 @@ Test(mem_readahead, what_was_put_off_last_comes_first)
 	}
 	cr_expect_not(readahead_take(&readahead, &piece));
 }
+
+Test(mem_readahead, no_window_is_longer_than_its_limit)
+{
+	struct readahead readahead;
+
+	for (u32 limit = 1; limit <= REGION_PAGES; limit *= 2) {
+		u64 at = 0;
+
+		readahead_init(&readahead);
+		readahead.limit = limit;
+		for (u32 i = 0; i < 64; i++) {
+			struct readahead_window window = fault(&readahead, at);
+
+			cr_assert_leq(window.first, at);
+			cr_assert_gt(window.first + window.count, at);
+			cr_assert_leq(window.count, limit);
+			at = window.first + window.count;
+		}
+	}
+}

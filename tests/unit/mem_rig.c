@@ -163,13 +163,47 @@ static struct mem_guest *guest_of(struct space_client *client)
 	return container_of(client, struct mem_guest, client);
 }
 
+/* What was written in the place of a frame is nowhere else. */
+static void zap_range(struct mem_guest *guest, const struct space_range *range)
+{
+	for (u64 at = range->file_offset; at < range->file_offset + range->length;
+	     at += PAGE_SIZE) {
+		struct page_word word = page_table_read(&guest->space->table, at / PAGE_SIZE);
+
+		if (!guest->options.frames || !page_word_foreign(word))
+			madvise(guest->ram + at, PAGE_SIZE, MADV_DONTNEED);
+	}
+}
+
+static int guest_remap(struct space_client *client, const struct space_remap *ranges, u32 count)
+{
+	struct mem_guest *guest = guest_of(client);
+
+	for (u32 i = 0; i < count; i++) {
+		bool home = ranges[i].frame_offset == SPACE_REMAP_HOME;
+		int fd = home ? guest->space->options.ram : guest->options.frames;
+		u64 offset = home ? ranges[i].file_offset : ranges[i].frame_offset;
+		u8 *at = guest->ram + ranges[i].file_offset;
+
+		/* Not by the C library, in which the thread sanitizer would take it for a write. */
+		cr_assert_eq((u8 *)syscall(SYS_mmap, at, ranges[i].length, PROT_READ | PROT_WRITE,
+					   (home ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, fd,
+					   offset),
+			     at);
+		if (guest->mapped && !home)
+			guest->mapped(guest, &ranges[i]);
+	}
+	space_remapped(guest->space);
+	return 0;
+}
+
 static int guest_zap(struct space_client *client, const struct space_range *ranges, u32 count)
 {
 	struct mem_guest *guest = guest_of(client);
 
 	guest->zaps++;
 	for (u32 i = 0; i < count; i++)
-		madvise(guest->ram + ranges[i].file_offset, ranges[i].length, MADV_DONTNEED);
+		zap_range(guest, &ranges[i]);
 	if (!guest->options.mute)
 		space_zapped(guest->space);
 	return 0;
@@ -183,9 +217,8 @@ static void guest_failed(struct space_client *client, const char *why)
 	guest->failed = true;
 }
 
-static const struct space_client_ops guest_ops = {.zap = guest_zap, .failed = guest_failed};
-/* MADV_DONTNEED would raise EVENT_REMOVE as well. */
-static const struct space_client_ops removing_guest_ops = {.failed = guest_failed};
+static const struct space_client_ops guest_ops = {
+	.zap = guest_zap, .remap = guest_remap, .failed = guest_failed};
 
 static void *handle(void *argument)
 {
@@ -211,7 +244,7 @@ static u8 *map_aligned(int fd, u64 bytes)
 	return ram;
 }
 
-static int open_uffd(bool removes)
+int mem_uffd_open(bool removes)
 {
 	struct uffdio_api api = {
 		.api = UFFD_API,
@@ -223,9 +256,13 @@ static int open_uffd(bool removes)
 	if (removes)
 		api.features |= UFFD_FEATURE_EVENT_REMOVE;
 	if (uffd < 0)
-		cr_skip_test("no userfaultfd: %s", strerror(errno));
-	if (ioctl(uffd, UFFDIO_API, &api))
-		cr_skip_test("userfaultfd without write protection of shared memory");
+		return -errno;
+	if (ioctl(uffd, UFFDIO_API, &api)) {
+		int err = -errno;
+
+		close(uffd);
+		return err;
+	}
 	return uffd;
 }
 
@@ -239,13 +276,16 @@ void mem_guest_start(struct mem_guest *guest, struct memory *memory,
 		.bytes = options->bytes,
 		.pidfd = -1,
 		.removes = options->removes,
+		.pid = options->frames ? getpid() : 0,
 		.salt = options->salt,
 		.mappings = 1,
 	};
 
 	*guest = (struct mem_guest){.options = *options, .bytes = options->bytes};
-	guest->uffd = open_uffd(options->removes);
-	guest->client.ops = options->removes ? &removing_guest_ops : &guest_ops;
+	guest->uffd = mem_uffd_open(options->removes);
+	if (guest->uffd < 0)
+		cr_skip_test("no userfaultfd for shared memory: %s", strerror(-guest->uffd));
+	guest->client.ops = &guest_ops;
 	space.ram = ramfile_create(options->bytes, true, &huge);
 	cr_assert_geq(space.ram, 0);
 	guest->ram = map_aligned(space.ram, options->bytes);
@@ -256,13 +296,15 @@ void mem_guest_start(struct mem_guest *guest, struct memory *memory,
 		space.pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	space.mapping[0] = (struct space_mapping){(u64)(uintptr_t)guest->ram, 0, options->bytes};
 	cr_assert_eq(space_begin(memory, &space, &guest->space), 0);
-	cr_assert_eq(pthread_create(&guest->handler, NULL, handle, guest), 0);
+	if (!options->alone)
+		cr_assert_eq(pthread_create(&guest->handler, NULL, handle, guest), 0);
 }
 
 void mem_guest_end(struct mem_guest *guest)
 {
 	guest->stop = true;
-	pthread_join(guest->handler, NULL);
+	if (!guest->options.alone)
+		pthread_join(guest->handler, NULL);
 	space_end(guest->space);
 	guest->space = NULL;
 	close(guest->uffd);

@@ -42,9 +42,11 @@ struct vault {
 struct mem_guest_options {
 	u64 bytes;
 	bool small;   /* no huge pages on its host */
-	bool removes; /* its userfaultfd reports EVENT_REMOVE; zap() is not there then */
+	bool removes; /* its userfaultfd reports EVENT_REMOVE */
 	bool mute;    /* zap() is never answered */
+	bool alone;   /* no handler thread: whoever starts it serves its faults; nothing settles */
 	bool pidfd;   /* so that regions can be collapsed */
+	int frames;   /* what remap() maps; 0: there is no remap() */
 	u32 salt;     /* its sharing domain */
 };
 
@@ -59,6 +61,8 @@ struct mem_guest {
 	_Atomic bool stop;
 	_Atomic bool failed;
 	_Atomic u32 zaps;
+	/* Called by remap() after it has mapped a range of frames. May be NULL. */
+	void (*mapped)(struct mem_guest *guest, const struct space_remap *range);
 	_Atomic u64 rounds; /* of the handler, each ends with nothing left to do */
 	char why[512];
 };
@@ -70,6 +74,9 @@ struct mem_rig {
 };
 
 void vault_resume(struct vault *vault);
+
+/* As a VMM opens one; removes: it reports EVENT_REMOVE. -errno. */
+int mem_uffd_open(bool removes);
 
 /* Skips the test, saying why, where the host has no userfaultfd for us. */
 void mem_guest_start(struct mem_guest *guest, struct memory *memory,

@@ -8,6 +8,7 @@
 #include "lib/clock.h"
 #include "mem/clock.h"
 #include "mem/sampler.h"
+#include "tests/unit/ksm_rig.h"
 #include "tests/unit/mem_rig.h"
 
 #define LOOKS 12
@@ -18,6 +19,7 @@ struct sampled {
 	u32 looked, touched;
 	struct sampler_view last;
 	u64 now_ns;
+	u32 percent;
 };
 
 static void start(struct sampled *sampled, const struct mem_guest_options *options)
@@ -49,7 +51,7 @@ static void use(struct sampled *sampled, u64 percent)
 
 static int look(struct sampled *sampled, u64 now_ns, u64 cold_ns)
 {
-	struct sampler_look look = {now_ns, NSEC_PER_SEC, cold_ns};
+	struct sampler_look look = {now_ns, NSEC_PER_SEC, cold_ns, sampled->percent};
 
 	return sampler_look(sampled->sampler, sampled->rig.guest.space, &look, &sampled->last);
 }
@@ -119,6 +121,53 @@ Test(mem_sampler, tells_what_is_cold)
 }
 
 /* What it costs: an idle guest nothing once the samples are drawn, but for those that are exchanged. */
+Test(mem_sampler, tells_how_old_memory_is)
+{
+	struct mem_guest_options options = {.bytes = 128 * MiB, .small = true};
+	u32 ages[SAMPLER_AGES], count;
+	struct sampled sampled;
+
+	start(&sampled, &options);
+	cr_expect_eq(sampler_ages(sampled.sampler, NSEC_PER_SEC, ages), 0, "nothing is known yet");
+	watch(&sampled, 100, 120 * NSEC_PER_SEC);
+	cr_assert_eq(look(&sampled, sampled.now_ns += NSEC_PER_SEC, 120 * NSEC_PER_SEC), 0);
+	count = sampler_ages(sampled.sampler, sampled.now_ns, ages);
+	cr_expect_eq(count, SAMPLER_PLACES);
+	cr_expect_eq(ages[0], count, "all is in use");
+	count = sampler_ages(sampled.sampler, sampled.now_ns + 100 * NSEC_PER_SEC, ages);
+	cr_expect_eq(ages[7], count, "all was, 64 to 128 s ago");
+	count = sampler_ages(sampled.sampler, sampled.now_ns + 100000 * NSEC_PER_SEC, ages);
+	cr_expect_eq(ages[SAMPLER_AGES - 1], count);
+	stop(&sampled);
+}
+
+/* Looks, and says how much is watched then. */
+static u64 watched(struct sampled *sampled, u32 percent)
+{
+	sampled->percent = percent;
+	cr_assert_eq(look(sampled, sampled->now_ns += NSEC_PER_SEC, 120 * NSEC_PER_SEC), 0);
+	mem_guest_settle(&sampled->rig.guest);
+	return sampler_bytes(sampled->sampler);
+}
+
+Test(mem_sampler, watches_as_much_as_is_asked_for)
+{
+	struct mem_guest_options options = {.bytes = 256 * MiB, .small = true};
+	const u64 place = GROUP_PAGES * PAGE_SIZE;
+	struct sampled sampled;
+
+	start(&sampled, &options);
+	cr_expect_eq(sampler_bytes(sampled.sampler), 0);
+	cr_expect_eq(watched(&sampled, 0), SAMPLER_PLACES * place);
+	cr_expect_eq(watched(&sampled, 50), 64 * place);
+	cr_expect_eq(watched(&sampled, 100), 128 * place);
+	watch(&sampled, 50, 8 * NSEC_PER_SEC);
+	cr_expect_geq(sampled.last.looked, 100);
+	cr_expect_geq(sampled.last.aged, 32);
+	cr_expect_eq(watched(&sampled, 10), SAMPLER_PLACES * place);
+	stop(&sampled);
+}
+
 Test(mem_sampler, an_idle_guest_pays_nothing)
 {
 	struct mem_guest_options options = {.bytes = 64 * MiB};
@@ -167,6 +216,46 @@ Test(mem_sampler, waits_for_a_vmm_that_does_not_answer)
 	cr_expect_eq(look(&sampled, 1, 1), 0);
 	cr_expect_eq(look(&sampled, 2, 1), -EBUSY);
 	stop(&sampled);
+}
+
+/* Looks at a guest of which half of every group is shared, and so mapped whatever it does. */
+static u32 touched_beside_frames(bool used)
+{
+	const struct ksm_rig_options options = {.bytes = 16 * MiB};
+	struct sampler *sampler = sampler_create(3);
+	u32 looked = 0, touched = 0;
+	struct mem_guest *guest;
+	struct ksm_rig rig;
+
+	ksm_rig_start(&rig, &options);
+	guest = &rig.guests[0];
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		ksm_rig_fill(&rig.guests[i], 1);
+	for (u64 i = 0; i < guest->bytes / PAGE_SIZE; i++)
+		if (i % GROUP_PAGES < GROUP_PAGES / 2)
+			ksm_rig_write(guest, i, 2);
+	ksm_rig_scan(&rig);
+	cr_assert_geq(atomic_load(&guest->space->counters.foreign), guest->bytes / PAGE_SIZE / 4);
+	for (u64 now = 1; now <= LOOKS; now++) {
+		struct sampler_look look = {now * NSEC_PER_SEC, NSEC_PER_SEC, 120 * NSEC_PER_SEC, 1};
+		struct sampler_view view;
+
+		cr_assert_eq(sampler_look(sampler, guest->space, &look, &view), 0);
+		looked += view.looked;
+		touched += view.touched;
+		for (u64 i = 0; used && i < guest->bytes / PAGE_SIZE; i++)
+			(void)*(volatile u8 *)(guest->ram + i * PAGE_SIZE);
+	}
+	cr_assert_gt(looked, LOOKS * 16);
+	free(sampler);
+	ksm_rig_stop(&rig);
+	return touched * 100 / looked;
+}
+
+Test(mem_sampler, what_is_shared_hides_nobody_idle)
+{
+	cr_expect_eq(touched_beside_frames(false), 0);
+	cr_expect_eq(touched_beside_frames(true), 100);
 }
 
 struct writer {

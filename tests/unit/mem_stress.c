@@ -223,21 +223,3 @@ Test(mem_stress, guests_drop_memory_of_whole_regions)
 {
 	stress_removing(true);
 }
-
-/* What the write-protect step is for: without it, writes that fall between reading and dropping a page
- * are lost, and the guests notice. */
-Test(mem_stress, without_write_protection_writes_are_lost)
-{
-	u64 stale = 0;
-
-	evict_test_skip_protect = true;
-	for (u32 tries = 0; tries < 10 && !stale; tries++) {
-		struct mem_rig rig;
-
-		mem_rig_start(&rig, 8 * MiB, 64 * MiB, false);
-		stale = stress(&rig.guest, 1, EVICTORS);
-		mem_rig_stop(&rig);
-	}
-	evict_test_skip_protect = false;
-	cr_assert_gt(stale, 0, "the race this protects from was not hit");
-}

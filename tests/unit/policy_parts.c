@@ -7,6 +7,7 @@
 #include "balloon/coldness.h"
 #include "balloon/estimate.h"
 #include "balloon/host_state.h"
+#include "balloon/misses.h"
 #include "balloon/stoploss.h"
 #include "tests/unit/mem_rig.h"
 
@@ -221,21 +222,24 @@ Test(policy_coldness, the_threshold_follows_what_comes_back)
 	struct coldness coldness = {0};
 	u64 now = 1000, refaulted = 0;
 
-	cr_expect_eq(coldness_follow(&coldness, &goal, now, refaulted, 100000), 120000);
+	cr_expect_eq(coldness_follow(&coldness, &goal, now, refaulted, 100000, false), 120000);
 	/* 1 % of the working set a minute came back. */
-	cr_expect_eq(coldness_follow(&coldness, &goal, now += 60000, refaulted += 1000, 100000),
-		     240000);
+	cr_expect_eq(
+		coldness_follow(&coldness, &goal, now += 60000, refaulted += 1000, 100000, false),
+		240000);
 	cr_expect_eq(coldness.promotion, 1000);
 	/* 0.15 %: right so. */
-	cr_expect_eq(coldness_follow(&coldness, &goal, now += 60000, refaulted += 150, 100000),
-		     240000);
+	cr_expect_eq(
+		coldness_follow(&coldness, &goal, now += 60000, refaulted += 150, 100000, false),
+		240000);
 	/* Nothing: it may be bolder, but never below the goal. */
-	cr_expect_eq(coldness_follow(&coldness, &goal, now += 60000, refaulted, 100000), 210000);
+	cr_expect_eq(coldness_follow(&coldness, &goal, now += 60000, refaulted, 100000, false),
+		     210000);
 	for (u32 i = 0; i < 100; i++)
-		coldness_follow(&coldness, &goal, now += 60000, refaulted, 100000);
+		coldness_follow(&coldness, &goal, now += 60000, refaulted, 100000, false);
 	cr_expect_eq(coldness.age_ms, 120000);
 	for (u32 i = 0; i < 100; i++)
-		coldness_follow(&coldness, &goal, now += 60000, refaulted += 100000, 0);
+		coldness_follow(&coldness, &goal, now += 60000, refaulted += 100000, 0, false);
 	cr_expect_eq(coldness.age_ms, COLDNESS_AGE_MAX_S * 1000UL);
 }
 
@@ -249,7 +253,7 @@ Test(policy_coldness, settles_where_the_goal_is_met)
 	u64 now = 1000, refaulted = 0, over = 0;
 
 	for (u32 minute = 0; minute < 1000; minute++) {
-		u64 age_s = coldness_follow(&coldness, &goal, now, refaulted, 100000) / 1000;
+		u64 age_s = coldness_follow(&coldness, &goal, now, refaulted, 100000, false) / 1000;
 
 		now += 60000;
 		/* What comes back falls with the square of the age: 2 % a minute at 120 s. */
@@ -259,4 +263,70 @@ Test(policy_coldness, settles_where_the_goal_is_met)
 	cr_expect_geq(coldness.age_ms, 300000);
 	cr_expect_leq(coldness.age_ms, 1500000);
 	cr_expect_leq(over, 250, "%lu minutes of 1000 above the goal", over);
+}
+
+/* What comes back after a time of need was not taken for being cold. */
+Test(policy_coldness, a_minute_in_which_memory_was_short_says_nothing)
+{
+	struct coldness coldness = {0};
+	u64 now = 1000;
+
+	coldness_follow(&coldness, &goal, now, 0, 100000, false);
+	coldness_follow(&coldness, &goal, now += 30000, 0, 100000, true);
+	cr_expect_eq(coldness_follow(&coldness, &goal, now += 30000, 50000, 100000, false), 120000);
+	cr_expect_eq(coldness.promotion, 0);
+	cr_expect_eq(coldness_follow(&coldness, &goal, now += 60000, 100000, 100000, false),
+		     240000);
+}
+
+/* Looks four times a second at a guest that misses so many pages a second. */
+static void miss(struct misses *misses, u64 *now_ms, u32 per_s, u32 seconds)
+{
+	for (u32 i = 0; i < 4 * seconds; i++) {
+		*now_ms += 250;
+		misses_look(misses, misses->missed + per_s / 4, *now_ms);
+	}
+}
+
+Test(policy_misses, the_rate_follows_within_seconds)
+{
+	struct misses misses = {0};
+	u64 now_ms = 1000;
+
+	misses_look(&misses, 1000 * 1000, now_ms);
+	cr_expect_eq(misses.per_ks, 0, "what was before the first look is nothing");
+	miss(&misses, &now_ms, 400, 10);
+	cr_expect_gt(misses.per_ks, 390 * 1000);
+	cr_expect_leq(misses.per_ks, 400 * 1000);
+	miss(&misses, &now_ms, 0, 10);
+	cr_expect_lt(misses.per_ks, 8 * 1000);
+}
+
+Test(policy_misses, a_counter_that_went_back_or_stood_still_is_no_rate)
+{
+	struct misses misses = {0};
+
+	misses_look(&misses, 5000, 1000);
+	misses_look(&misses, 10, 1250);
+	cr_expect_eq(misses.per_ks, 0);
+	misses_look(&misses, UINT64_MAX, 1250);
+	cr_expect_eq(misses.missed, 10, "no time has passed");
+	misses_look(&misses, UINT64_MAX, 1500);
+	cr_expect_eq(misses_calm(&misses, misses.per_ks, 2), 1);
+}
+
+Test(policy_misses, calm_is_who_misses_far_less_than_the_others)
+{
+	static const struct {
+		u64 per_s;
+		u32 calm;
+	} guests[] = {{4000, 1}, {500, 1}, {125, 1}, {60, 2}, {30, 4}, {10, 12}, {1, 16}, {0, 16}};
+	struct misses misses = {0};
+
+	for (u32 i = 0; i < ARRAY_SIZE(guests); i++) {
+		misses.per_ks = guests[i].per_s * 1000;
+		cr_expect_eq(misses_calm(&misses, 8 * 1000 * 1000, 8), guests[i].calm, "%lu a second",
+			     guests[i].per_s);
+		cr_expect_eq(misses_calm(&misses, 99 * 1000, 8), 1, "hardly anything is missed");
+	}
 }

@@ -181,3 +181,24 @@ Test(policy_shares, the_largest_guests_overflow_nothing)
 	cr_expect_eq(claims[0].share + claims[1].share, terabytes);
 	shares_divide(claims, 0, terabytes, 75);
 }
+
+Test(policy_shares, who_misses_nothing_pays_more_for_what_is_idle)
+{
+	struct claim claims[2];
+
+	for (u32 calm = 1; calm <= 16; calm *= 4) {
+		for (u32 i = 0; i < 2; i++)
+			claims[i] = (struct claim){.shares = 100,
+						   .has = 500 * MiB,
+						   .active = i ? 500 * MiB : 0,
+						   .want = 2 * GiB,
+						   .cap = 2 * GiB,
+						   .calm = i ? 1 : calm};
+		shares_divide(claims, 2, 1000 * MiB, 75);
+		/* k is 4, 13 and 49. */
+		cr_expect_eq(claims[1].share / claims[0].share, 1 + 3 * calm, "%lu to %lu",
+			     claims[1].share, claims[0].share);
+		shares_divide(claims, 2, 1000 * MiB, 0);
+		cr_expect_eq(claims[0].share, claims[1].share, "without a tax it is the shares");
+	}
+}

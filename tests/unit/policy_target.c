@@ -209,6 +209,27 @@ Test(policy_target, without_a_balloon_the_excess_is_swapped)
 	cr_expect_eq(scene.decisions[0].keep, scene.decisions[0].goal);
 }
 
+Test(policy_target, goals_count_on_nothing_that_cannot_be_stored)
+{
+	struct scene scene;
+	u64 pinned = 500 * MiB, others = 0;
+
+	set_up(&scene);
+	press(&scene, 20 * MiB);
+	scene.guests[0].balloon = false;
+	step(&scene);
+	cr_expect_lt(scene.decisions[0].goal, pinned);
+	scene.guests[0].pinned = pinned;
+	step(&scene);
+	for (u32 i = 1; i < GUESTS; i++)
+		others += scene.decisions[i].goal;
+	cr_expect_eq(scene.decisions[0].goal, pinned);
+	cr_expect_leq(others, scene.host.budget - pinned);
+	scene.guests[0].balloon = true;
+	step(&scene);
+	cr_expect_lt(scene.decisions[0].goal, pinned, "which its balloon may take");
+}
+
 Test(policy_target, hard_swaps_without_waiting_for_the_balloon)
 {
 	struct scene scene;
@@ -304,6 +325,66 @@ Test(policy_target, lies_do_not_upset_it)
 		for (u32 g = 0; g < GUESTS; g++) {
 			cr_expect_leq(scene.decisions[g].balloon, 512 * MiB);
 			cr_expect_leq(scene.decisions[g].goal, 512 * MiB);
+		}
+	}
+}
+
+/* Four guests fill all their memory, on a budget of half of it, by so much in a step of 100 ms. Returns the
+ * worst state of the host on the way. */
+static enum host_state fill_quickly(struct scene *scene, u64 per_step)
+{
+	enum host_state worst = HOST_HIGH;
+
+	set_up(scene);
+	scene->host.budget = scene->host.free = GiB;
+	for (u32 i = 0; i < GUESTS; i++)
+		scene->guests[i].resident = scene->guests[i].active = 0;
+	for (u32 n = 0; n < 512 * MiB / per_step; n++) {
+		scene->host.now_ms += 100;
+		scene->state = target_step(scene->state, &scene->host, scene->guests,
+					   scene->memories, GUESTS, scene->decisions);
+		worst = MAX(worst, scene->state);
+		scene->host.free = GiB;
+		for (u32 i = 0; i < GUESTS; i++) {
+			struct target_guest *guest = &scene->guests[i];
+			u64 may = guest->memory - scene->decisions[i].balloon;
+
+			cr_assert_leq(scene->decisions[i].balloon,
+				      guest->ballooned + 512 * MiB / TARGET_STEP_MOST);
+			cr_assert_leq(scene->decisions[i].goal, may);
+			guest->ballooned = scene->decisions[i].balloon;
+			guest->resident = guest->active = MIN(guest->resident + per_step, may);
+			scene->host.free -= MIN(scene->host.free, guest->resident);
+		}
+	}
+	return worst;
+}
+
+Test(policy_target, balloons_close_before_a_quick_fill_has_filled_the_host)
+{
+	struct scene scene;
+
+	for (u64 per_step = 2 * MiB; per_step <= 16 * MiB; per_step += 2 * MiB)
+		cr_expect_leq(fill_quickly(&scene, per_step), HOST_SOFT, "%lu MiB a step",
+			      per_step / MiB);
+}
+
+Test(policy_target, a_slow_fill_is_left_alone_while_the_host_has_plenty)
+{
+	struct scene scene;
+
+	set_up(&scene);
+	for (u32 i = 0; i < GUESTS; i++)
+		scene.guests[i].resident = 100 * MiB;
+	scene.host.budget = GiB;
+	scene.host.free = 600 * MiB;
+	for (u32 n = 0; n < 20; n++) {
+		step(&scene);
+		scene.host.free -= GUESTS * MiB;
+		for (u32 i = 0; i < GUESTS; i++) {
+			scene.guests[i].resident += MiB;
+			cr_expect_eq(scene.decisions[i].balloon, 0);
+			cr_expect_eq(scene.decisions[i].reason, TARGET_FITS);
 		}
 	}
 }

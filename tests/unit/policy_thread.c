@@ -72,16 +72,23 @@ Test(policy_thread, sets_what_a_guest_is_entitled_to)
 {
 	struct stage stage;
 	struct entitlement *entitlement;
+	struct guest_tuning tuning;
 	struct policy_guest guest;
+	char why[256];
 
 	start(&stage, false);
 	entitlement = &stage.rig.guest.space->entitlement;
 	policy_attach(stage.policy, 0, stage.rig.guest.space);
 	cr_expect_eq(entitlement->min, 8 * MiB / PAGE_SIZE, "at once");
+	cr_expect_eq(entitlement->swap_max, UINT64_MAX);
+	cr_expect_eq(policy_get_guest(stage.policy, 0, &tuning), 0);
+	tuning.swap_max = 4 * MiB;
+	cr_expect_eq(policy_set_guest(stage.policy, 0, &tuning, why, sizeof(why)), 0);
 	mem_guest_write_all(&stage.rig.guest, 1);
 	wait_steps(&stage, 3);
 	cr_expect_leq(entitlement->goal, BYTES / PAGE_SIZE);
 	cr_expect_geq(entitlement->goal, entitlement->keep);
+	cr_expect_eq(entitlement->swap_max, 4 * MiB / PAGE_SIZE);
 	policy_guest_snapshot(stage.policy, 0, &guest);
 	cr_expect_eq(guest.shares, 320);
 	cr_expect_eq(guest.limit, UINT64_MAX);
@@ -105,6 +112,47 @@ Test(policy_thread, a_dry_run_decides_and_changes_nothing)
 	cr_expect_gt(host.decisions, 0);
 	cr_expect_gt(policy_decisions(stage.policy, text, sizeof(text)), 0);
 	cr_expect(strstr(text, "guest0 (dry run): hold"), "%s", text);
+	stop(&stage);
+}
+
+/* The host is at its last, by the figures it is given: who has more than its goal is blocked, and who has
+ * less is not. */
+Test(policy_thread, in_low_who_is_above_its_goal_is_blocked_and_nobody_else)
+{
+	struct stage stage;
+	struct mem_guest_options options = {.bytes = BYTES};
+	struct mem_guest poor;
+	struct policy_tuning tuning;
+	struct policy_guest guest;
+	struct policy_host host;
+	char why[128];
+
+	start(&stage, false);
+	mem_guest_start(&poor, &stage.rig.memory, &options);
+	policy_attach(stage.policy, 0, stage.rig.guest.space);
+	policy_attach(stage.policy, 1, poor.space);
+	mem_guest_write_all(&stage.rig.guest, 1);
+	mem_guest_write(&poor, 0, 1);
+	policy_get_tuning(stage.policy, &tuning);
+	tuning.min_free = GiB;
+	cr_assert_eq(policy_set_tuning(stage.policy, &tuning, why, sizeof(why)), 0, "%s", why);
+	wait_steps(&stage, 3);
+	policy_host_snapshot(stage.policy, &host);
+	cr_expect_eq(host.state, HOST_LOW);
+	cr_expect(atomic_load(&stage.rig.guest.space->entitlement.blocked));
+	cr_expect_not(atomic_load(&poor.space->entitlement.blocked));
+	policy_guest_snapshot(stage.policy, 1, &guest);
+	cr_expect_eq(guest.blocked, 0);
+	policy_guest_snapshot(stage.policy, 0, &guest);
+	cr_expect_gt(guest.blocked, 0);
+	/* Memory is there again, and nobody waits any more. */
+	tuning.min_free = 0;
+	cr_assert_eq(policy_set_tuning(stage.policy, &tuning, why, sizeof(why)), 0, "%s", why);
+	wait_steps(&stage, 3);
+	cr_expect_not(atomic_load(&stage.rig.guest.space->entitlement.blocked));
+	policy_detach(stage.policy, 1);
+	mem_guest_settle(&poor);
+	mem_guest_stop(&poor);
 	stop(&stage);
 }
 

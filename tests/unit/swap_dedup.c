@@ -508,3 +508,65 @@ Test(swap_dedup, without_pins_a_read_finds_another_blob, .timeout = 60)
 	cr_expect_eq(fetch_from_a_file_in_motion(), -EBADMSG);
 	shared_test_skip_pins = false;
 }
+
+Test(swap_dedup, sharing_can_be_left_off_and_taken_up_again)
+{
+	struct rig rig;
+
+	rig_create(&rig, PAGES, 4 * MiB, 0, NULL);
+	cr_assert_eq(swap_set_share(rig.swap, false), 0);
+	cr_expect_not(stats_of(&rig).share);
+	evict_twins(&rig, 64, 4);
+	cr_expect_eq(stats_of(&rig).dedup_hits, 0);
+	fetch_all(&rig, 64);
+	cr_assert_eq(swap_set_share(rig.swap, true), 0);
+	evict_twins(&rig, 64, 4);
+	cr_expect_gt(stats_of(&rig).dedup_hits, 0);
+	counters_agree(&rig);
+	fetch_all(&rig, 64);
+	rig_destroy(&rig);
+}
+
+Test(swap_dedup, a_pool_that_takes_nothing_leaves_pages_to_the_file)
+{
+	struct rig rig;
+	u64 pool;
+
+	rig_create(&rig, PAGES, 4 * MiB, 16 * MiB, NULL);
+	evict_twins(&rig, 32, 32);
+	pool = stats_of(&rig).pool_pages;
+	cr_assert_eq(swap_set_pool_accepts(rig.swap, false), 0);
+	for (u32 i = 32; i < 64; i++)
+		evict(&rig, i, i * 2);
+	cr_expect_eq(stats_of(&rig).pool_pages, pool);
+	cr_expect_eq(stats_of(&rig).disk_pages, 32);
+	cr_assert_eq(swap_set_pool_accepts(rig.swap, true), 0);
+	for (u32 i = 64; i < 96; i++)
+		evict(&rig, i, i * 2);
+	cr_expect_eq(stats_of(&rig).disk_pages, 32);
+	fetch_all(&rig, 96);
+	rig_destroy(&rig);
+}
+
+Test(swap_dedup, without_a_file_the_pool_has_to_take_pages)
+{
+	struct rig rig;
+
+	rig_create(&rig, PAGES, 4 * MiB, 0, NULL);
+	cr_expect_eq(swap_set_pool_accepts(rig.swap, false), -ENOTSUP);
+	cr_expect(stats_of(&rig).pool_accepts);
+	rig_destroy(&rig);
+}
+
+Test(swap_dedup, what_was_written_back_is_counted)
+{
+	struct rig rig;
+
+	rig_create(&rig, PAGES, 4 * MiB, 16 * MiB, NULL);
+	evict_twins(&rig, 64, 64);
+	cr_assert_gt(write_back(&rig), 0);
+	cr_expect_eq(stats_of(&rig).written_back_pages, stats_of(&rig).disk_pages);
+	cr_expect_gt(stats_of(&rig).written_back_pages, 0);
+	fetch_all(&rig, 64);
+	rig_destroy(&rig);
+}

@@ -289,6 +289,41 @@ Test(swap_disk, a_bit_flipped_on_the_way_to_disk_is_found)
 	rig_destroy(&rig);
 }
 
+/* A patient load of the page, with what the rig's inject does to it. */
+static int load_patiently(struct rig *rig, u32 index, u8 *page)
+{
+	struct page_load_slot slot = {
+		.payload = page_word_payload(rig_word(rig, index)),
+		.buffer = page,
+		.result = 1,
+	};
+	struct page_load load = {.count = 1, .patient = true, .slots = &slot};
+
+	cr_assert_eq(rig->disk->ops->load(rig->disk, &load), 0, "it is done when it returns");
+	return slot.result;
+}
+
+Test(swap_disk, a_patient_load_is_done_when_it_returns)
+{
+	struct fault fault = FAULT(.op = SWAP_IO_READ, .result = -EIO);
+	u8 page[PAGE_SIZE], expected[PAGE_SIZE];
+	struct rig rig;
+
+	rig_create(&rig, BATCH, 0, 64 * MiB, &fault.inject);
+	store_packed(&rig, BATCH, 3);
+	for (u32 i = 0; i < BATCH; i++) {
+		cr_expect_eq(load_patiently(&rig, i, page), 0);
+		page_fill(expected, rig.content[i]);
+		cr_expect(!memcmp(page, expected, PAGE_SIZE), "page %u", i);
+	}
+	fault.offset = place_offset(page_word_payload(rig_word(&rig, 9)));
+	fault.armed = true;
+	cr_expect_eq(load_patiently(&rig, 9, page), -EIO);
+	fault.armed = false;
+	cr_expect_eq(load_patiently(&rig, 9, page), 0, "and nothing was lost by that");
+	rig_destroy(&rig);
+}
+
 Test(swap_disk, a_failed_write_is_told_by_flush)
 {
 	struct fault fault =
@@ -359,4 +394,61 @@ Test(swap_disk, a_file_in_use_is_refused)
 	cr_expect_eq(swapfile_create(&options, &other), -EBUSY);
 	swapfile_destroy(file);
 	unlink(options.path);
+}
+
+/* How many reads are under way at once. */
+struct counting {
+	struct swap_inject inject;
+	_Atomic u32 now, most;
+};
+
+static void count_begin(struct swap_inject *inject, enum swap_io op, u64 offset, void *buffer,
+			u32 length)
+{
+	struct counting *counting = container_of(inject, struct counting, inject);
+	u32 now;
+
+	(void)offset, (void)buffer, (void)length;
+	if (op != SWAP_IO_READ)
+		return;
+	now = ++counting->now;
+	if (now > counting->most)
+		counting->most = now;
+}
+
+static s32 count_end(struct swap_inject *inject, enum swap_io op, u64 offset, void *buffer,
+		     u32 length, s32 result)
+{
+	struct counting *counting = container_of(inject, struct counting, inject);
+
+	(void)offset, (void)buffer, (void)length;
+	counting->now -= op == SWAP_IO_READ;
+	return result;
+}
+
+/* Loads pages that lie far apart. Returns how many reads were under way at once. */
+static u32 most_at_once(u32 depth)
+{
+	struct counting counting = {.inject = {count_begin, count_end}};
+	u8 *buffers = malloc(BATCH * PAGE_SIZE);
+	int results[BATCH];
+	struct rig rig;
+
+	rig_create(&rig, PAGES, 0, 64 * MiB, &counting.inject);
+	store_packed(&rig, PAGES, 3);
+	cr_assert_eq(swap_set_io_depth(rig.swap, depth), 0);
+	for (u32 i = 0; i < 20; i++) {
+		load_batch(&rig, 0, PAGES / BATCH, buffers, results);
+		expect_batch(&rig, 0, PAGES / BATCH, buffers, results);
+	}
+	rig_destroy(&rig);
+	free(buffers);
+	return counting.most;
+}
+
+Test(swap_disk, no_more_reads_are_under_way_than_is_said)
+{
+	cr_expect_eq(most_at_once(1), 1);
+	cr_expect_leq(most_at_once(3), 3);
+	cr_expect_gt(most_at_once(64), 3, "without a limit there are more");
 }

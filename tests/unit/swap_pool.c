@@ -72,6 +72,29 @@ Test(swap_pool, keeps_to_its_limit_and_recovers)
 	zpool_destroy(pool);
 }
 
+Test(swap_pool, a_node_has_its_own_part)
+{
+	u64 payloads[40];
+	struct zpool *pool;
+	struct zpool_stats stats;
+	u8 data[PAGE_SIZE] = {1};
+	struct encoded blob = blob_of_size(4000, data);
+
+	cr_assert_eq(zpool_create(64 * MiB, 2, NULL, &pool), 0);
+	for (u32 i = 0; i < 40; i++)
+		cr_assert_eq(zpool_store(pool, i < 8 ? 0 : 1, &blob, &payloads[i]), 0);
+	zpool_stats(pool, &stats);
+	cr_expect_eq(zpool_node_bytes(pool, 0), SLAB_BYTES);
+	cr_expect_eq(zpool_node_bytes(pool, 1), 2 * SLAB_BYTES);
+	cr_expect_eq(stats.used_bytes, 3 * SLAB_BYTES);
+	cr_expect_eq(zpool_node_bytes(pool, 2), 0);
+	for (u32 i = 0; i < 40; i++)
+		zpool_free(pool, payloads[i]);
+	zpool_stats(pool, &stats);
+	cr_expect_eq(zpool_node_bytes(pool, 0) + zpool_node_bytes(pool, 1), stats.used_bytes);
+	zpool_destroy(pool);
+}
+
 struct grower {
 	struct zpool *pool;
 	pthread_barrier_t *round;

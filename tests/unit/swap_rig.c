@@ -210,18 +210,17 @@ static void load_done(struct page_load *load)
 	pthread_mutex_unlock(&waited->lock);
 }
 
-int rig_load_many(struct rig *rig, struct page_source *source, const u64 *payloads, u32 count,
-		  u8 *buffers, int *results)
+static int load(struct page_source *source, const u64 *payloads, u32 count, bool patient,
+		u8 *buffers, int *results)
 {
 	struct page_load_slot slots[512];
 	struct waited_load waited = {
-		.load = {.count = count, .slots = slots, .done = load_done},
+		.load = {.count = count, .patient = patient, .slots = slots, .done = load_done},
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.ended = PTHREAD_COND_INITIALIZER,
 	};
 	int result;
 
-	(void)rig;
 	for (u32 i = 0; i < count; i++)
 		slots[i] = (struct page_load_slot){payloads[i], buffers + i * PAGE_SIZE, 1};
 	result = source->ops->load(source, &waited.load);
@@ -234,6 +233,13 @@ int rig_load_many(struct rig *rig, struct page_source *source, const u64 *payloa
 	return result;
 }
 
+int rig_load_many(struct rig *rig, struct page_source *source, const u64 *payloads, u32 count,
+		  u8 *buffers, int *results)
+{
+	(void)rig;
+	return load(source, payloads, count, false, buffers, results);
+}
+
 int rig_load(struct rig *rig, u32 index, struct page_word word)
 {
 	struct page_source *source = rig->memory.sources[page_word_state(word)];
@@ -241,7 +247,7 @@ int rig_load(struct rig *rig, u32 index, struct page_word word)
 	u64 payload = page_word_payload(word);
 	int result = 0;
 
-	rig_load_many(rig, source, &payload, 1, page, &result);
+	load(source, &payload, 1, index % 2, page, &result);
 	if (result)
 		return result;
 	page_fill(expected, rig->content[index]);

@@ -52,7 +52,8 @@ struct page_word rig_word(struct rig *rig, u32 index);
  * result; *word is then the new word, else still the resident one. */
 int rig_store(struct rig *rig, struct page_source *source, u32 index, struct page_word *word);
 
-/* Loads a stored page, held, and checks its content. Returns the slot's result. Does not invalidate. */
+/* Loads a stored page, held, and checks its content; pages of odd numbers by patient loads. Returns the slot's result.
+ * Does not invalidate. */
 int rig_load(struct rig *rig, u32 index, struct page_word word);
 
 /* rig_load() for several pages at once; results in results[]. Waits. Returns what load() did. */

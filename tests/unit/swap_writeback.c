@@ -64,6 +64,100 @@ Test(swap_writeback, frees_about_what_it_is_asked_for)
 	rig_destroy(&rig);
 }
 
+/* Evicts pages until the pool has no room. Returns how many it took. */
+static u32 fill_pool(struct rig *rig)
+{
+	u32 index = 0;
+
+	for (;; index++) {
+		cr_assert_lt(index, PAGES);
+		rig->content[index] = index * 2;
+		if (rig_evict(rig, index))
+			return index;
+	}
+}
+
+static enum page_state evicted_to(struct rig *rig, u32 index)
+{
+	rig->content[index] = index * 2;
+	cr_assert_eq(rig_evict(rig, index), 0);
+	return page_word_state(rig_word(rig, index));
+}
+
+static u64 due(struct rig *rig)
+{
+	return rig->writeback->ops->due(rig->writeback);
+}
+
+Test(swap_writeback, a_pool_that_was_full_takes_pages_again_below_its_threshold)
+{
+	struct swap_stats stats;
+	struct rig rig;
+	u32 next;
+
+	rig_create(&rig, PAGES, 4 * MiB, 64 * MiB, NULL);
+	cr_assert_eq(swap_set_accept(rig.swap, 50), 0);
+	cr_expect_eq(due(&rig), 0);
+	next = fill_pool(&rig);
+	cr_expect_eq(due(&rig), 2 * MiB);
+	cr_expect_eq(evicted_to(&rig, next++), PAGE_DISK);
+	cr_expect(scan(&rig, MiB) > 0);
+	cr_expect(due(&rig) > 0);
+	cr_expect_eq(evicted_to(&rig, next++), PAGE_DISK);
+	while (due(&rig))
+		cr_assert(scan(&rig, due(&rig)) > 0);
+	swap_stats(rig.swap, &stats);
+	cr_expect_leq(stats.pool_bytes, 2 * MiB);
+	cr_expect_eq(stats.reject_recovering, 2);
+	/* Up to the limit once more. */
+	while (evicted_to(&rig, next) == PAGE_COMPRESSED && stats.pool_bytes < 3 * MiB) {
+		next++;
+		swap_stats(rig.swap, &stats);
+	}
+	cr_expect_geq(stats.pool_bytes, 3 * MiB);
+	fetch_all(&rig, next);
+	rig_destroy(&rig);
+}
+
+Test(swap_writeback, without_a_threshold_room_is_used_as_it_is_made)
+{
+	struct rig rig;
+	u32 next;
+
+	rig_create(&rig, PAGES, 4 * MiB, 64 * MiB, NULL);
+	next = fill_pool(&rig);
+	cr_expect_eq(due(&rig), 0);
+	cr_expect(scan(&rig, 256 * KiB) > 0);
+	cr_expect_eq(evicted_to(&rig, next), PAGE_COMPRESSED);
+	rig_destroy(&rig);
+}
+
+Test(swap_writeback, a_threshold_gives_way_when_the_file_is_full)
+{
+	struct rig rig;
+	u32 next;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	rig_create(&rig, PAGES, 4 * MiB, 2 * MiB, NULL);
+	cr_assert_eq(swap_set_accept(rig.swap, 10), 0);
+	next = fill_pool(&rig);
+	while (due(&rig) && scan(&rig, GiB) > 0)
+		;
+	cr_expect_eq(due(&rig), 0);
+	cr_expect_eq(evicted_to(&rig, next), PAGE_COMPRESSED);
+	rig_destroy(&rig);
+}
+
+Test(swap_writeback, without_a_file_there_is_no_threshold)
+{
+	struct rig rig;
+
+	rig_create(&rig, 16, MiB, 0, NULL);
+	cr_expect_eq(swap_set_accept(rig.swap, 90), -ENOTSUP);
+	cr_expect_eq(swap_set_accept(rig.swap, 100), 0);
+	rig_destroy(&rig);
+}
+
 Test(swap_writeback, takes_the_coldest_with_their_group)
 {
 	u64 last = 0;

@@ -136,6 +136,15 @@ Test(virtio_queue, indirect_within_indirect_is_refused)
 	expect_broken();
 }
 
+Test(virtio_queue, the_queues_own_table_as_an_indirect_one_is_refused)
+{
+	/* It would be entered for ever. */
+	describe(0, (u64)((u8 *)queue.descriptors_at.ptr - rig.ram), sizeof(struct vring_desc),
+		 VRING_DESC_INDIRECT, 0);
+	virtio_rig_offer(&rig, 0, 0);
+	expect_broken();
+}
+
 Test(virtio_queue, indirect_table_must_be_the_last_and_whole)
 {
 	static const struct {

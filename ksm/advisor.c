@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ksm/advisor.h"
+
+/* Weight of what was before, so that one odd scan does not turn everything. */
+#define KEEP 0.7
+
+/* Pages between two pauses that cost all of the processor time that is allowed: work / (work + pause) is at
+ * most max_cpu. */
+static double cpu_bound(const struct advisor *advisor, const struct advisor_scan *scan)
+{
+	double share = advisor->max_cpu / 100.0;
+	double page_seconds = scan->pages ? scan->cpu_seconds / (double)scan->pages : 0;
+
+	if (share >= 1 || page_seconds <= 0)
+		return ADVISOR_MAX_PAGES;
+	return advisor->sleep_millisecs / 1000.0 * share / (1 - share) / page_seconds;
+}
+
+u32 advisor_next(struct advisor *advisor, const struct advisor_scan *scan, u32 pages_to_scan)
+{
+	double target = advisor->target_scan_time ? advisor->target_scan_time : 1;
+	double change = scan->seconds / target, pages, bound = cpu_bound(advisor, scan);
+
+	if (advisor->change > 0)
+		change = KEEP * advisor->change + (1 - KEEP) * change;
+	advisor->change = change;
+	pages = pages_to_scan * change;
+	pages = MIN(pages, bound);
+	return (u32)MIN(MAX(pages, ADVISOR_MIN_PAGES), ADVISOR_MAX_PAGES);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of the frame store have in common, and nobody else.
+ *
+ *	HERE ──▶ LEAVING ──▶ STORED ──▶ COMING ──▶ HERE
+ *
+ * A frame in memory (HERE, LEAVING) is in the index. Who brings it back or stores it works without the lock, and
+ * holds it meanwhile, so that the frame is still its own when the last reference goes; then whoever releases it
+ * last takes the frame away.
+ */
+#ifndef KSM_FRAME_TABLE_H
+#define KSM_FRAME_TABLE_H
+
+#include <pthread.h>
+
+#include "ksm/frames.h"
+
+#define FRAME_NONE UINT32_MAX
+
+enum frame_where { FRAME_HERE, FRAME_LEAVING, FRAME_STORED, FRAME_COMING };
+
+struct frame {
+	u64 hash;
+	u64 place;	/* STORED: the payload of its blob */
+	u32 references; /* of pages */
+	u32 holders;	/* free when both are 0 */
+	u32 next;	/* of the same bucket */
+	u8 where;	/* enum frame_where */
+	bool wanted;	/* it was brought back since the hand passed it */
+};
+
+/* What a frame takes beside its page: itself, and its share of the buckets. */
+#define FRAME_METADATA (sizeof(struct frame) + sizeof(u32))
+
+struct frames {
+	struct frames_options options;
+	int fd, read_only;
+	u8 *pages;	      /* the file, mapped; only what is in memory may be touched */
+	pthread_mutex_t lock; /* innermost but for the budget; guards all below */
+	pthread_cond_t came;  /* some frame is no longer COMING */
+	struct frame *table;  /* capacity of them */
+	u32 *buckets;	      /* heads, FRAME_NONE: empty */
+	u32 bucket_mask;
+	u32 cursor; /* where the search for a free frame goes on */
+	u32 top;    /* no frame from here on was ever used */
+	u32 hand;   /* which frame may leave next */
+	struct frames_stats stats;
+};
+
+static inline u8 *frame_content(const struct frames *frames, u32 frame)
+{
+	return frames->pages + (u64)frame * PAGE_SIZE;
+}
+
+/* All with the lock held. */
+void frame_link(struct frames *frames, u32 index);
+void frame_unlink(struct frames *frames, u32 index);
+void frame_punch(struct frames *frames, u32 index, u32 count);
+
+/* What is left to be done, with no lock held, after the last reference or holder of a frame has gone. */
+struct frame_rest {
+	u64 memory;  /* bytes to be given back to the budget */
+	bool stored; /* ... and a blob to be forgotten */
+	u64 place;
+};
+
+/* Takes a frame away if nobody has it any more. Lock held. */
+struct frame_rest frame_settle(struct frames *frames, u32 index);
+void frame_finish(struct frames *frames, const struct frame_rest *rest);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ksm/frames.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <numa.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ksm/frame_table.h"
+#include "mem/memory.h"
+#include "mem/source.h"
+
+bool frames_test_skip_compare;
+
+static void *reserve(u64 bytes)
+{
+	void *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return area == MAP_FAILED ? NULL : area;
+}
+
+static u32 bucket_count(u64 capacity)
+{
+	u32 count = 1024;
+
+	while (count < capacity && count < 1U << 31)
+		count *= 2;
+	return count;
+}
+
+/* The same file once more, for those who may not write it. */
+static int reopen_read_only(int fd)
+{
+	char path[64];
+	int result;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	result = open(path, O_RDONLY | O_CLOEXEC);
+	return result < 0 ? -errno : result;
+}
+
+static int open_file(struct frames *frames)
+{
+	u64 bytes = frames->options.capacity * PAGE_SIZE;
+
+	frames->fd = memfd_create("ballast-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (frames->fd < 0)
+		return -errno;
+	if (ftruncate(frames->fd, (off_t)bytes) ||
+	    fcntl(frames->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	frames->read_only = reopen_read_only(frames->fd);
+	if (frames->read_only < 0)
+		return frames->read_only;
+	frames->pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, frames->fd, 0);
+	if (frames->pages == MAP_FAILED) {
+		frames->pages = NULL;
+		return -errno;
+	}
+	if (frames->options.bind)
+		numa_tonode_memory(frames->pages, bytes, (int)frames->options.node);
+	return 0;
+}
+
+static int make_index(struct frames *frames)
+{
+	u32 count = bucket_count(frames->options.capacity);
+
+	frames->bucket_mask = count - 1;
+	frames->table = reserve(frames->options.capacity * sizeof(*frames->table));
+	frames->buckets = malloc(count * sizeof(*frames->buckets));
+	if (!frames->table || !frames->buckets)
+		return -ENOMEM;
+	memset(frames->buckets, 0xff, count * sizeof(*frames->buckets));
+	return 0;
+}
+
+static void release(struct frames *frames)
+{
+	u64 capacity = frames->options.capacity;
+
+	free(frames->buckets);
+	if (frames->table)
+		munmap(frames->table, capacity * sizeof(*frames->table));
+	if (frames->pages)
+		munmap(frames->pages, capacity * PAGE_SIZE);
+	if (frames->read_only >= 0)
+		close(frames->read_only);
+	if (frames->fd >= 0)
+		close(frames->fd);
+	pthread_cond_destroy(&frames->came);
+	pthread_mutex_destroy(&frames->lock);
+	free(frames);
+}
+
+int frames_create(const struct frames_options *options, struct frames **out)
+{
+	struct frames *frames = calloc(1, sizeof(*frames));
+	int result;
+
+	if (!frames)
+		return -ENOMEM;
+	frames->options = *options;
+	frames->options.capacity = MIN(options->capacity, (u64)FRAME_NONE);
+	frames->fd = frames->read_only = -1;
+	pthread_mutex_init(&frames->lock, NULL);
+	pthread_cond_init(&frames->came, NULL);
+	result = open_file(frames);
+	if (!result)
+		result = make_index(frames);
+	if (result) {
+		release(frames);
+		return result;
+	}
+	*out = frames;
+	return 0;
+}
+
+void frames_destroy(struct frames *frames)
+{
+	assert(!frames->stats.references && !frames->stats.frames);
+	release(frames);
+}
+
+int frames_fd(const struct frames *frames)
+{
+	return frames->read_only;
+}
+
+static u32 *bucket_of(struct frames *frames, u64 hash)
+{
+	return &frames->buckets[(hash ^ hash >> 32) & frames->bucket_mask];
+}
+
+static bool has_room(const struct frames *frames, const struct frame *frame)
+{
+	return frame->references < frames->options.max_sharing;
+}
+
+bool frames_knows(struct frames *frames, u64 hash)
+{
+	bool known = false;
+
+	pthread_mutex_lock(&frames->lock);
+	for (u32 i = *bucket_of(frames, hash); i != FRAME_NONE && !known; i = frames->table[i].next)
+		known = frames->table[i].hash == hash && has_room(frames, &frames->table[i]);
+	pthread_mutex_unlock(&frames->lock);
+	return known;
+}
+
+int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
+{
+	int result = -ENOENT;
+
+	pthread_mutex_lock(&frames->lock);
+	for (u32 i = *bucket_of(frames, hash); i != FRAME_NONE; i = frames->table[i].next) {
+		struct frame *frame = &frames->table[i];
+
+		if (frame->hash != hash || !has_room(frames, frame))
+			continue;
+		if (!frames_test_skip_compare &&
+		    memcmp(frame_content(frames, i), plain, PAGE_SIZE)) {
+			frames->stats.collisions++;
+			continue;
+		}
+		frame->references++;
+		frames->stats.references++;
+		*found = i;
+		result = 0;
+		break;
+	}
+	pthread_mutex_unlock(&frames->lock);
+	return result;
+}
+
+static bool is_free(const struct frame *frame)
+{
+	return !frame->references && !frame->holders;
+}
+
+/* The next free frame after the one that was handed out last. Lock held. */
+static u32 find_free(struct frames *frames)
+{
+	u64 capacity = frames->options.capacity;
+
+	if (frames->stats.frames >= capacity)
+		return FRAME_NONE;
+	while (!is_free(&frames->table[frames->cursor]))
+		frames->cursor = (u32)((frames->cursor + 1) % capacity);
+	frames->top = MAX(frames->top, frames->cursor + 1);
+	return frames->cursor;
+}
+
+void frame_link(struct frames *frames, u32 index)
+{
+	struct frame *frame = &frames->table[index];
+	u32 *bucket = bucket_of(frames, frame->hash);
+
+	frame->next = *bucket;
+	*bucket = index;
+}
+
+void frame_unlink(struct frames *frames, u32 index)
+{
+	u32 *link = bucket_of(frames, frames->table[index].hash);
+
+	while (*link != index)
+		link = &frames->table[*link].next;
+	*link = frames->table[index].next;
+}
+
+void frame_punch(struct frames *frames, u32 index, u32 count)
+{
+	fallocate(frames->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  (off_t)((u64)index * PAGE_SIZE), (off_t)((u64)count * PAGE_SIZE));
+}
+
+struct frame_rest frame_settle(struct frames *frames, u32 index)
+{
+	struct frame *frame = &frames->table[index];
+	struct frame_rest rest = {.memory = 0};
+
+	if (!is_free(frame))
+		return rest;
+	frames->stats.frames--;
+	frames->stats.metadata_bytes -= FRAME_METADATA;
+	rest.memory = FRAME_METADATA;
+	if (frame->where == FRAME_STORED) {
+		frames->stats.stored--;
+		rest.stored = true;
+		rest.place = frame->place;
+		return rest;
+	}
+	assert(frame->where == FRAME_HERE);
+	frame_unlink(frames, index);
+	frame_punch(frames, index, 1);
+	rest.memory += PAGE_SIZE;
+	return rest;
+}
+
+void frame_finish(struct frames *frames, const struct frame_rest *rest)
+{
+	struct memory *memory = frames->options.memory;
+	struct page_source *pool = memory->sources[PAGE_COMPRESSED];
+
+	if (rest->memory)
+		budget_give(&memory->budget, rest->memory);
+	if (rest->stored)
+		pool->ops->invalidate(pool, rest->place);
+}
+
+/* Lock held. False: the file takes no more. */
+static bool make_frame(struct frames *frames, u32 index, u64 hash, const void *plain)
+{
+	/* Not through the mapping: that would clear the page first, and take a fault. */
+	if (pwrite(frames->fd, plain, PAGE_SIZE, (off_t)((u64)index * PAGE_SIZE)) !=
+	    (ssize_t)PAGE_SIZE)
+		return false;
+	frames->table[index] = (struct frame){.hash = hash, .references = 1, .where = FRAME_HERE};
+	frame_link(frames, index);
+	frames->stats.frames++;
+	frames->stats.references++;
+	frames->stats.metadata_bytes += FRAME_METADATA;
+	return true;
+}
+
+int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *out)
+{
+	struct budget *budget = &frames->options.memory->budget;
+	u32 index;
+
+	/* Its page is about to be given back, but not before it has been copied. */
+	if (!budget_take(budget, PAGE_SIZE + FRAME_METADATA, BUDGET_SHARE))
+		return -ENOMEM;
+	pthread_mutex_lock(&frames->lock);
+	index = find_free(frames);
+	if (index != FRAME_NONE && !make_frame(frames, index, hash, plain))
+		index = FRAME_NONE;
+	pthread_mutex_unlock(&frames->lock);
+	if (index == FRAME_NONE) {
+		budget_give(budget, PAGE_SIZE + FRAME_METADATA);
+		return -ENOSPC;
+	}
+	*out = index;
+	return 0;
+}
+
+void frames_put(struct frames *frames, u32 index)
+{
+	struct frame *frame = &frames->table[index];
+	struct frame_rest rest;
+
+	pthread_mutex_lock(&frames->lock);
+	assert(frame->references);
+	frames->stats.references--;
+	frame->references--;
+	rest = frame_settle(frames, index);
+	pthread_mutex_unlock(&frames->lock);
+	frame_finish(frames, &rest);
+}
+
+int frames_read(struct frames *frames, u32 frame, void *buffer)
+{
+	int result;
+
+	frames_hold(frames, frame, 1);
+	result = frames_bring(frames, frame, 1, true);
+	if (!result)
+		memcpy(buffer, frame_content(frames, frame), PAGE_SIZE);
+	frames_release(frames, frame, 1);
+	return result;
+}
+
+u32 frames_references(struct frames *frames, u32 frame)
+{
+	u32 references;
+
+	pthread_mutex_lock(&frames->lock);
+	references = frames->table[frame].references;
+	pthread_mutex_unlock(&frames->lock);
+	return references;
+}
+
+void frames_set_max_sharing(struct frames *frames, u32 max_sharing)
+{
+	pthread_mutex_lock(&frames->lock);
+	frames->options.max_sharing = max_sharing;
+	pthread_mutex_unlock(&frames->lock);
+}
+
+void frames_stats(struct frames *frames, struct frames_stats *stats)
+{
+	pthread_mutex_lock(&frames->lock);
+	*stats = frames->stats;
+	pthread_mutex_unlock(&frames->lock);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A frame store: the pages that the guests of one sharing domain have in common, in a memfd, each once. It is
+ * the stable index too: a frame is found by the hash of its content, and its content never changes.
+ *
+ * A frame that is cold can leave memory: its content is stored as that of any page (the pool, and from there the
+ * swap file), its place in the file punched out, which unmaps it everywhere; a guest that touches it waits until it
+ * is brought back. Content never changes, so nothing has to be frozen for that, and no guest be asked.
+ *
+ * References are counted; the last one to go takes the frame along. Frames added one after the other lie
+ * next to each other where there is room, so that a run of equal pages is a run of frames, which a VMM maps
+ * in one piece. Every function may be called from any thread, with a region's lock held or without.
+ */
+#ifndef KSM_FRAMES_H
+#define KSM_FRAMES_H
+
+#include "lib/types.h"
+
+struct frames;
+struct memory;
+
+struct frames_options {
+	struct memory *memory; /* its budget, its stores */
+	u32 salt;
+	u64 capacity; /* pages */
+	u32 node;
+	bool bind;	 /* its memory shall come from that node */
+	u32 max_sharing; /* references to one frame; more get another frame */
+};
+
+struct frames_stats {
+	u64 frames;	/* there are, those that are stored included */
+	u64 stored;	/* of them, not in memory */
+	u64 left, came; /* totals: frames that left memory, and came back */
+	u64 references; /* to them */
+	u64 collisions; /* totals: equal hash, other content */
+	u64 metadata_bytes;
+};
+
+/* Returns 0 or -errno. */
+int frames_create(const struct frames_options *options, struct frames **frames);
+
+/* No reference may be left. */
+void frames_destroy(struct frames *frames);
+
+/* The store's file, for reading alone; the store's. Frame i lies at i * PAGE_SIZE. */
+int frames_fd(const struct frames *frames);
+
+/* Whether a frame with this hash has room for a reference: a hint. */
+bool frames_knows(struct frames *frames, u64 hash);
+
+/* Finds the frame that holds these 4096 bytes, all of them compared, and takes a reference. Returns 0 or
+ * -ENOENT. */
+int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *frame);
+
+/* Makes a frame of these 4096 bytes, with one reference. Returns 0; -ENOMEM, the budget is used up; -ENOSPC,
+ * the store is. */
+int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *frame);
+
+/* Gives a reference back. */
+void frames_put(struct frames *frames, u32 frame);
+
+/* Copies 4096 bytes out of a frame that the caller has a reference to, after bringing it back if need be. Returns
+ * as frames_bring(). No lock held. */
+int frames_read(struct frames *frames, u32 frame, void *buffer);
+
+/* hold, bring and release of mem/sharing.h. */
+void frames_hold(struct frames *frames, u32 first, u32 count);
+int frames_bring(struct frames *frames, u32 first, u32 count, bool wait);
+void frames_release(struct frames *frames, u32 first, u32 count);
+
+/* Stores up to `count` frames that nobody holds, in turn; those that came back since their last turn are spared.
+ * Returns how many, 0 or -errno as a reclaimer does. No lock held. */
+s64 frames_evict(struct frames *frames, u64 count);
+
+/* For the test that shows what comparing is for: equal hashes pass for equal pages. */
+extern bool frames_test_skip_compare;
+
+/* References to a frame; for tests and for policy. */
+u32 frames_references(struct frames *frames, u32 frame);
+
+void frames_set_max_sharing(struct frames *frames, u32 max_sharing);
+
+void frames_stats(struct frames *frames, struct frames_stats *stats);
+
+#endif

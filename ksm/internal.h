@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of ksm/ have in common, and nobody else. */
+#ifndef KSM_INTERNAL_H
+#define KSM_INTERNAL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "ksm/advisor.h"
+#include "ksm/domain.h"
+#include "ksm/ksm.h"
+#include "mem/memory.h"
+#include "mem/reclaimer.h"
+#include "mem/sharing.h"
+#include "mem/source.h"
+#include "mem/space.h"
+
+/* What the scanner remembers of a guest: four bytes a page and two a group. */
+struct track {
+	u64 serial; /* of the space; 0: none */
+	u64 pages;
+	u32 *sums; /* low half of each page's hash; 0: not seen yet */
+	u32 *steady; /* by region: groups that had not changed when they were looked at last, a bit each */
+	u8 *misses; /* by group: scans in a row that found it changed */
+	u8 *skip;   /* by group: scans still to leave out */
+	u32 domain;
+};
+
+/* A page like one that is being shared, to be shared next. */
+struct partner {
+	struct page_owner page;
+};
+
+#define PARTNERS_MAX 4096U
+
+/* What is to become of a region's pages, a bit each. */
+struct plan {
+	u64 take[REGION_PAGES / 64];	/* to be shared or dropped */
+	u64 promote[REGION_PAGES / 64]; /* ... by making a frame of it, if there is none */
+	u32 count;
+	u32 same; /* of them, pages that repeat one word */
+};
+
+struct ksm {
+	struct page_source source; /* of SHARED pages, and the store they go to */
+	struct sharing sharing;
+	struct reclaimer reclaimer;
+	_Atomic u32 reclaim_turn; /* which domain is next */
+	struct memory *memory;
+	_Atomic u32 run;
+
+	pthread_mutex_t wanted_lock; /* guards the next two; innermost */
+	struct ksm_options wanted;
+	bool changed; /* the scanner has not followed yet */
+
+	pthread_mutex_t domains_lock; /* for adding to them; a number, once given, stays */
+	_Atomic u32 domain_count;
+	struct domain domains[DOMAINS_MAX];
+
+	/* Of the thread that scans. */
+	pthread_mutex_t scan_lock;
+	struct ksm_options options;
+	struct track tracks[MEMORY_MAX_SPACES];
+	u64 track_bytes;
+	u32 cursor_space;
+	u64 cursor_region;
+	const struct plan *plan; /* of the region that is being shared */
+	struct partner partners[PARTNERS_MAX];
+	u32 partner_count;
+	u64 unshared, changing; /* of the scan under way */
+	struct advisor advisor;
+	_Atomic u32 pages_to_scan;
+	u64 scan_began_ns, scan_began_cpu_ns, scan_pages;
+	u64 home_due_ns;
+
+	/* The thread. */
+	pthread_t thread;
+	bool started;
+	_Atomic bool stop;
+	_Atomic bool home_wanted;
+	sem_t wake;
+
+	_Atomic u64 pages_unshared, pages_volatile, pages_scanned, pages_skipped, full_scans;
+	_Atomic u64 peak_saved;
+	_Atomic u64 zero_pages, brought_home, cpu_ns, metadata_bytes;
+};
+
+/* ksm.c */
+u64 ksm_hash(const void *page);
+struct domain *ksm_domain(struct ksm *ksm, u64 payload);
+u32 ksm_domain_of(struct ksm *ksm, const struct space *space); /* UINT32_MAX: none */
+
+/* track.c: what is remembered of a space, made when it is new; NULL when there is no memory or no domain. */
+struct track *track_get(struct ksm *ksm, const struct space *space);
+void track_drop(struct ksm *ksm, struct track *track);
+
+/* scan.c: looks at a region, and shares what it finds. Returns how many pages it looked at. */
+u64 scan_region(struct ksm *ksm, struct space *space, struct track *track, u64 region);
+
+/* share.c: shares what a plan says of a region, and maps it. Returns how many pages it took. */
+s64 share_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan);
+/* ... and the pages that were found to be like them. */
+void share_partners(struct ksm *ksm);
+void share_add_partner(struct ksm *ksm, struct page_owner page);
+
+static inline void plan_add(u64 bits[REGION_PAGES / 64], u32 place)
+{
+	bits[place / 64] |= 1ULL << place % 64;
+}
+
+static inline bool plan_has(const u64 bits[REGION_PAGES / 64], u32 place)
+{
+	return bits[place / 64] >> place % 64 & 1;
+}
+
+#endif

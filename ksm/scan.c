@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking at memory. A region is looked at by groups of 16 pages, each read in place. What comes of a page:
+ *
+ *	not written since the last look   not read at all
+ *	changed since the last look       volatile: left alone, and looked at less and less often
+ *	repeats one word                  to be dropped
+ *	like a frame                      to be shared
+ *	like another page seen            both to be shared, by a frame made of this one
+ *	else                              remembered
+ *
+ * How the first is known: groups that stayed the same from one look to the next are write-protected before the
+ * second look. The next write to one costs its guest a fault, and clears the group's bit in region->clean
+ * (mem/fault.c). So unchanged memory costs a look at one word for 512 pages, and memory that changes
+ * costs its guest nothing. A whole region is protected only when all of it stayed the same, and by its first
+ * write is the kernel's again, still on one huge page.
+ *
+ * What is not read costs no time, but counts all the same: a scan that hurried over it would come round so often that
+ * whatever is not written for some milliseconds seems to stay as it is, and would be protected, shared and broken again.
+ */
+#include "ksm/internal.h"
+#include "mem/evict.h"
+#include "mem/guard.h"
+#include "mem/uffd.h"
+
+#define ALL_GROUPS UINT32_MAX
+#define BACK_OFF   3U /* at most 2^3 - 1 scans are left out */
+
+struct look {
+	struct ksm *ksm;
+	struct space *space;
+	struct track *track;
+	struct domain *domain;
+	struct region *region;
+	u64 index;  /* of the region */
+	u64 first;  /* its first page */
+	u32 groups; /* to be read */
+	bool whole;
+	struct plan plan;
+	u64 looked;
+};
+
+static bool readable(const struct look *look, u64 index)
+{
+	struct page_word word = page_table_read(&look->space->table, index);
+
+	return page_word_state(word) == PAGE_RESIDENT && !page_word_busy(word) &&
+	       !page_word_foreign(word);
+}
+
+/* Groups with memory to look at. */
+static u32 present_groups(const struct look *look)
+{
+	u32 groups = 0;
+
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		if (readable(look, look->first + i))
+			groups |= 1U << i / GROUP_PAGES;
+	}
+	return groups;
+}
+
+/* Protects a range of groups, so that they tell of the next write. Region's lock held. */
+static void protect_groups(struct look *look, u32 from, u32 to)
+{
+	u64 hva = space_hva(look->space, look->first + from * GROUP_PAGES);
+
+	if (uffd_protect(look->space->options.uffd, hva, (to - from) * GROUP_PAGES * PAGE_SIZE))
+		return;
+	for (u32 i = from; i < to; i++)
+		look->region->clean |= 1U << i;
+}
+
+/* Watches groups that have been steady, before they are read. Region's lock held. */
+static void watch(struct look *look, u32 groups)
+{
+	if (look->region->mapping == REGION_WHOLE) {
+		if (groups != ALL_GROUPS || region_arm(look->space, look->first))
+			return;
+		look->region->watched = true;
+	}
+	for (u32 from = 0, to; from < REGION_GROUPS; from = to) {
+		to = from + 1;
+		if (!(groups >> from & 1))
+			continue;
+		while (to < REGION_GROUPS && groups >> to & 1)
+			to++;
+		protect_groups(look, from, to);
+	}
+}
+
+/* Leaves out groups that keep changing. */
+static u32 back_off(struct look *look, u32 groups)
+{
+	u8 *skip = look->track->skip + look->index * REGION_GROUPS;
+
+	for (u32 i = 0; i < REGION_GROUPS; i++) {
+		if (!(groups >> i & 1) || !skip[i])
+			continue;
+		if (look->ksm->options.smart_scan)
+			groups &= ~(1U << i);
+		skip[i]--;
+	}
+	return groups;
+}
+
+/* Decides what to read. Returns how many pages need not be read. */
+static u64 choose_groups(struct look *look)
+{
+	u32 present, clean, wanted;
+
+	pthread_mutex_lock(&look->region->lock);
+	look->whole = look->region->mapping == REGION_WHOLE || look->region->huge;
+	clean = look->region->clean;
+	if (!look->region->resident || clean == ALL_GROUPS) {
+		look->groups = 0;
+		present = look->region->resident ? clean : 0;
+	} else {
+		present = look->whole ? ALL_GROUPS : present_groups(look);
+		wanted = back_off(look, present & ~clean);
+		watch(look, wanted & look->track->steady[look->index]);
+		look->groups = wanted;
+	}
+	pthread_mutex_unlock(&look->region->lock);
+	return (u64)__builtin_popcount(present & ~look->groups) * GROUP_PAGES;
+}
+
+/* A query for a page that still has the hash it was seen with. */
+struct twin_query {
+	struct unstable_query query;
+	const struct look *look;
+	u32 sum;
+};
+
+static bool is_twin(struct unstable_query *query, struct page_owner page)
+{
+	const struct twin_query *twin = container_of(query, struct twin_query, query);
+	const struct track *track = &twin->look->ksm->tracks[page.space];
+
+	return track->serial && track->domain == twin->look->track->domain &&
+	       page.index < track->pages && track->sums[page.index] == twin->sum;
+}
+
+/* A page that has stayed the same: is there another like it? */
+static void match(struct look *look, u32 place, u64 hash)
+{
+	struct page_owner self = {look->space->id, (u32)(look->first + place)}, other;
+	struct twin_query twin = {
+		.query = {.asker = self, .match = is_twin},
+		.look = look,
+		.sum = (u32)hash,
+	};
+
+	if (frames_knows(look->domain->frames, hash)) {
+		plan_add(look->plan.take, place);
+		look->plan.count++;
+	} else if (unstable_find(look->domain->unstable, hash, &twin.query, &other)) {
+		plan_add(look->plan.take, place);
+		plan_add(look->plan.promote, place);
+		look->plan.count++;
+		share_add_partner(look->ksm, other);
+	} else {
+		unstable_add(look->domain->unstable, hash, self);
+		look->ksm->unshared++;
+	}
+}
+
+/* Looks at one page. Returns whether it had changed since the last time. */
+static bool look_at(struct look *look, u32 place, const u8 *page)
+{
+	u32 *sum = &look->track->sums[look->first + place];
+	bool same = evict_same_filled(page);
+	u64 hash = ksm_hash(page);
+	bool changed = *sum != (u32)hash;
+
+	*sum = (u32)hash;
+	look->looked++;
+	if (changed) {
+		look->ksm->changing++;
+	} else if (same) {
+		if (look->ksm->options.use_zero_pages) {
+			plan_add(look->plan.take, place);
+			look->plan.count++;
+			look->plan.same++;
+		}
+	} else {
+		match(look, place, hash);
+	}
+	return changed;
+}
+
+/* Remembers how a group did, for the looks to come. */
+static void judge(struct look *look, u32 group, bool changed)
+{
+	u64 g = look->index * REGION_GROUPS + group;
+	struct track *track = look->track;
+
+	if (changed) {
+		track->steady[look->index] &= ~(1U << group);
+		track->misses[g] = (u8)MIN(track->misses[g] + 1U, BACK_OFF + 1);
+		track->skip[g] = track->misses[g] > 1 ? (u8)(1U << (track->misses[g] - 1)) - 1 : 0;
+	} else {
+		track->steady[look->index] |= 1U << group;
+		track->misses[g] = 0;
+	}
+}
+
+/*
+ * Reads a group where it is, through the manager's own mapping of the RAM file: a copy of each page would cost twice as
+ * much as all the rest of a look. Only resident pages are touched, and under the region's lock, without which no
+ * page leaves the file: a touch of a hole would fill it. Returns false when the file has been cut short.
+ */
+static bool read_group(struct look *look, u32 group)
+{
+	struct region *region = look->region;
+	u64 first = look->first + group * GROUP_PAGES;
+	const u8 *pages = look->space->alias + first * PAGE_SIZE;
+	bool changed = false, damaged;
+	struct guard guard;
+
+	pthread_mutex_lock(&region->lock);
+	guard_begin(&guard, look->space->alias + first * PAGE_SIZE, GROUP_PAGES * PAGE_SIZE);
+	for (u32 i = 0; i < GROUP_PAGES; i++) {
+		if (readable(look, first + i))
+			changed |= look_at(look, group * GROUP_PAGES + i, pages + i * PAGE_SIZE);
+	}
+	damaged = guard_end(&guard);
+	/* What changed between its protection and the look is not clean: it was written before it. */
+	if (changed)
+		region->clean &= ~(1U << group);
+	pthread_mutex_unlock(&region->lock);
+	judge(look, group, changed);
+	return !damaged;
+}
+
+static void read_groups(struct look *look)
+{
+	for (u32 i = 0; i < REGION_GROUPS; i++) {
+		if (!(look->groups >> i & 1) || read_group(look, i))
+			continue;
+		look->plan = (struct plan){.count = 0};
+		space_fail(
+			look->space,
+			"its RAM file cannot be read at offset %lu: the VMM or another process cut "
+			"it short, or its memory is broken",
+			(look->first + i * GROUP_PAGES) * PAGE_SIZE);
+		return;
+	}
+}
+
+/* Breaking a huge page costs its guest speed for as long as it stays broken: a few pages are not worth that. */
+static bool worth_it(const struct look *look)
+{
+	return look->plan.count && (!look->whole || look->plan.count >= REGION_PAGES / 8);
+}
+
+u64 scan_region(struct ksm *ksm, struct space *space, struct track *track, u64 index)
+{
+	struct look look = {
+		.ksm = ksm,
+		.space = space,
+		.track = track,
+		.domain = &ksm->domains[track->domain],
+		.region = &space->regions[index],
+		.index = index,
+		.first = index * REGION_PAGES,
+	};
+	u64 skipped = choose_groups(&look);
+
+	read_groups(&look);
+	atomic_fetch_add_explicit(&ksm->pages_scanned, look.looked, memory_order_relaxed);
+	atomic_fetch_add_explicit(&ksm->pages_skipped, skipped, memory_order_relaxed);
+	if (worth_it(&look))
+		share_region(ksm, space, look.first, &look.plan);
+	return look.looked + skipped;
+}

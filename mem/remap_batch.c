@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/remap_batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "mem/sharing.h"
+#include "mem/source.h"
+#include "mem/uffd.h"
+
+bool remap_test_skip_protect;
+bool remap_test_skip_look;
+bool remap_test_skip_missing;
+
+void remap_init(struct space *space)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&space->remap.turn, NULL);
+	pthread_mutex_init(&space->remap.lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&space->remap.changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+void remap_exit(struct space *space)
+{
+	pthread_cond_destroy(&space->remap.changed);
+	pthread_mutex_destroy(&space->remap.lock);
+	pthread_mutex_destroy(&space->remap.turn);
+}
+
+static void answer(struct space *space, bool gone)
+{
+	pthread_mutex_lock(&space->remap.lock);
+	space->remap.pending = false;
+	space->remap.gone |= gone;
+	pthread_cond_broadcast(&space->remap.changed);
+	pthread_mutex_unlock(&space->remap.lock);
+}
+
+void space_remapped(struct space *space)
+{
+	answer(space, false);
+}
+
+void space_gone(struct space *space)
+{
+	answer(space, true);
+}
+
+static struct timespec deadline(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += REMAP_PATIENCE_MS / 1000;
+	return until;
+}
+
+/* Waits for the VMM. Returns 0, -ESRCH when it is gone, -ETIMEDOUT. */
+static int await_answer(struct space *space)
+{
+	struct remap_state *state = &space->remap;
+	struct timespec until = deadline();
+	int result = 0;
+
+	pthread_mutex_lock(&state->lock);
+	while (state->pending && !state->gone && !result)
+		result = -pthread_cond_timedwait(&state->changed, &state->lock, &until);
+	if (state->gone)
+		result = -ESRCH;
+	else if (!state->pending)
+		result = 0;
+	state->pending = false;
+	pthread_mutex_unlock(&state->lock);
+	return result;
+}
+
+static bool expect_answer(struct space *space)
+{
+	bool gone;
+
+	pthread_mutex_lock(&space->remap.lock);
+	gone = space->remap.gone;
+	space->remap.pending = !gone;
+	pthread_mutex_unlock(&space->remap.lock);
+	return !gone;
+}
+
+int remap_ask(struct remap *remap)
+{
+	struct space *space = remap->space;
+	struct space_remap ranges[SPACE_REMAP_MAX];
+	int result;
+
+	for (u32 i = 0; i < remap->count; i++) {
+		const struct run *run = &remap->runs[i];
+
+		ranges[i] = (struct space_remap){
+			.file_offset = (remap->first + run->place) * PAGE_SIZE,
+			.length = run->count * PAGE_SIZE,
+			.frame_offset = remap->home ? SPACE_REMAP_HOME : run->frame * PAGE_SIZE,
+		};
+	}
+	if (!expect_answer(space))
+		return -ESRCH;
+	result = space->options.client->ops->remap(space->options.client, ranges, remap->count);
+	return result ? result : await_answer(space);
+}
+
+/* The frame of a payload: a store's number stands above it (ksm/frames.h). */
+static u64 frame_of(struct page_word word)
+{
+	return page_word_payload(word) & UINT32_MAX;
+}
+
+static bool wanted_out(struct page_word word)
+{
+	return !page_word_busy(word) && !page_word_foreign(word) &&
+	       page_word_state(word) == PAGE_SHARED;
+}
+
+static bool wanted_home(struct page_word word, bool all)
+{
+	return !page_word_busy(word) && page_word_foreign(word) &&
+	       (all || page_word_state(word) == PAGE_RESIDENT);
+}
+
+/* Adds a page to the runs; false when there are too many. */
+static bool add_page(struct remap *remap, u32 place, struct page_word word)
+{
+	struct run *last = remap->count ? &remap->runs[remap->count - 1] : NULL;
+
+	if (last && last->place + last->count == place &&
+	    (remap->home || last->frame + last->count == frame_of(word))) {
+		last->count++;
+	} else if (remap->count < SPACE_REMAP_MAX) {
+		remap->runs[remap->count++] = (struct run){place, 1, frame_of(word)};
+	} else {
+		return false;
+	}
+	return true;
+}
+
+void remap_collect(struct remap *remap, bool all)
+{
+	for (u32 i = remap->low; i < remap->high; i++) {
+		struct page_word word = page_table_read(&remap->space->table, remap->first + i);
+
+		remap->words[i] = word;
+		if (remap->home ? !wanted_home(word, all) : !wanted_out(word))
+			continue;
+		if (!add_page(remap, i, word))
+			return;
+	}
+}
+
+/* The frames of the shared pages, in runs where the pages were chosen so; private ones hold theirs already. */
+static u32 next_frames(struct remap *remap, const struct run *run, u32 place)
+{
+	if (!remap->home)
+		return run->count;
+	return remap_was_private(remap, place) ? 0 : 1;
+}
+
+static void each_frame(struct remap *remap,
+		       void (*call)(struct sharing *sharing, u64 payload, u32 count))
+{
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place, count; i < run->place + run->count; i += MAX(count, 1U)) {
+			count = next_frames(remap, run, i);
+			if (count)
+				call(remap->space->memory->sharing,
+				     page_word_payload(remap->words[i]), count);
+		}
+	}
+}
+
+int remap_bring_frames(struct remap *remap)
+{
+	struct sharing *sharing = remap->space->memory->sharing;
+	int result = 0;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place, count; i < run->place + run->count && !result;
+		     i += MAX(count, 1U)) {
+			count = next_frames(remap, run, i);
+			if (count)
+				result = sharing->ops->bring(
+					sharing, page_word_payload(remap->words[i]), count, false);
+		}
+	}
+	return result;
+}
+
+static void release_frames(struct remap *remap)
+{
+	each_frame(remap, remap->space->memory->sharing->ops->release);
+}
+
+/* Region's lock held. */
+void remap_hold(struct remap *remap)
+{
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place; i < run->place + run->count; i++)
+			page_hold(&remap->space->table, remap->first + i);
+		remap->region->held += run->count;
+	}
+	each_frame(remap, remap->space->memory->sharing->ops->hold);
+}
+
+/* Region's lock held. */
+void remap_release(struct remap *remap)
+{
+	struct space *space = remap->space;
+	bool waited = false;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place; i < run->place + run->count; i++)
+			waited |= page_release(&space->table, remap->first + i);
+		remap->region->held -= run->count;
+	}
+	if (remap->region->resident == REGION_PAGES && !remap->region->held)
+		region_make_whole(space, remap->first);
+	if (waited)
+		uffd_wake(space->options.uffd, space_hva(space, remap->first), REGION_SIZE);
+}
+
+void remap_give_up(struct remap *remap)
+{
+	pthread_mutex_lock(&remap->region->lock);
+	remap_release(remap);
+	pthread_mutex_unlock(&remap->region->lock);
+	release_frames(remap);
+}
+
+/* What the VMM has mapped is not known, or not watched: its guest must not go on. */
+void remap_fail(struct remap *remap, int error)
+{
+	if (error != -ESRCH)
+		space_fail(
+			remap->space,
+			"its VMM did not map shared memory as it was asked to (error %d%s): it hangs, "
+			"or has reached a limit (sysctl vm.max_map_count; vma_budget in [ksm] keeps below)",
+			-error, error == -ETIMEDOUT ? ", no answer" : "");
+	remap_give_up(remap);
+}
+
+u32 remap_pages(const struct remap *remap)
+{
+	u32 pages = 0;
+
+	for (u32 i = 0; i < remap->count; i++)
+		pages += remap->runs[i].count;
+	return pages;
+}
+
+/* The kernel says no memory, too, when the VMM's address space is gone. */
+int remap_watched(const struct remap *remap, int result)
+{
+	if (result && uffd_unprotect(remap->space->options.uffd, remap_hva(remap, remap->runs),
+				     PAGE_SIZE) == -ESRCH)
+		return -ESRCH;
+	return result;
+}
+
+s64 remap_mappings(const struct remap *remap)
+{
+	struct page_word last = page_word(PAGE_RESIDENT, 0);
+	s64 count = 1;
+
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		struct page_word word = page_table_read(&remap->space->table, remap->first + i);
+		bool foreign = page_word_foreign(word);
+
+		if (i && (foreign != page_word_foreign(last) ||
+			  (foreign && frame_of(word) != frame_of(last) + 1)))
+			count++;
+		last = word;
+	}
+	return count;
+}
+
+void remap_count_away(struct space *space, s64 foreign, s64 private, s64 vmas)
+{
+	atomic_fetch_add(&space->counters.foreign, (u64)foreign);
+	atomic_fetch_add(&space->counters.private, (u64) private);
+	atomic_fetch_add(&space->memory->foreign_pages, (u64)foreign);
+	atomic_fetch_add(&space->memory->private_pages, (u64) private);
+	atomic_fetch_add(&space->counters.vmas, (u64)vmas);
+}
+
+static bool remappable(const struct space *space)
+{
+	return space->options.client->ops->remap && space->options.pid &&
+	       space->options.pagemap >= 0 && !space->options.removes &&
+	       space->memory->sources[PAGE_SHARED];
+}
+
+int remap_begin(struct space *space, u64 first, bool home, struct remap **begun)
+{
+	struct remap *remap;
+
+	if (!remappable(space))
+		return -ENOTSUP;
+	if (atomic_load_explicit(&space->failed, memory_order_relaxed))
+		return -ESRCH;
+	remap = calloc(1, sizeof(*remap));
+	if (!remap)
+		return -ENOMEM;
+	remap->space = space;
+	remap->region = space_region(space, first);
+	remap->first = ALIGN_DOWN(first, REGION_PAGES);
+	remap->home = home;
+	remap->high = REGION_PAGES;
+	pthread_mutex_lock(&space->remap.turn);
+	*begun = remap;
+	return 0;
+}
+
+void remap_end(struct remap *remap)
+{
+	pthread_mutex_unlock(&remap->space->remap.turn);
+	free(remap);
+}

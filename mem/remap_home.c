@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way home: a guest's RAM file in the place of frames, with what was there, or with nothing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "mem/remap_batch.h"
+#include "mem/sharing.h"
+#include "mem/source.h"
+#include "mem/uffd.h"
+
+#define COPY_PAGES (2 * GROUP_PAGES)
+
+/* Copies protected pages next to each other from wherever they are to the RAM file. */
+static int copy_home(struct remap *remap, u32 place, u32 count)
+{
+	struct space *space = remap->space;
+	size_t bytes = count * PAGE_SIZE;
+	struct iovec to = {remap->buffer, bytes};
+	struct iovec from = {(void *)(uintptr_t)space_hva(space, remap->first + place), bytes};
+
+	if (process_vm_readv(space->options.pid, &to, 1, &from, 1, 0) != (ssize_t)bytes ||
+	    pwrite(space->options.ram, remap->buffer, bytes,
+		   (off_t)((remap->first + place) * PAGE_SIZE)) != (ssize_t)bytes)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+static int copy_all(struct remap *remap)
+{
+	int result = 0;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = 0; i < run->count && !result; i += COPY_PAGES)
+			result = copy_home(remap, run->place + i, MIN(run->count - i, COPY_PAGES));
+		if (result)
+			break;
+	}
+	return result;
+}
+
+/* Region's lock held. Returns how many of the pages were private. */
+static u32 commit_home(struct remap *remap)
+{
+	struct page_table *table = &remap->space->table;
+	u32 private = 0;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place; i < run->place + run->count; i++) {
+			page_set(table, remap->first + i, page_word(PAGE_RESIDENT, 0));
+			page_set_foreign(table, remap->first + i, false);
+			private += remap_was_private(remap, i);
+			remap->region->clean &= ~(1U << i / GROUP_PAGES);
+		}
+		remap->region->foreign -= run->count;
+	}
+	remap->region->resident += remap_pages(remap) - private;
+	remap->region->private -= private;
+	return private;
+}
+
+/* Nothing is mapped in the place of these pages any more. All are held, the private ones since they were written. */
+static void forget_frames(struct remap *remap)
+{
+	struct page_source *source = remap->space->memory->sources[PAGE_SHARED];
+	struct sharing *sharing = remap->space->memory->sharing;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place; i < run->place + run->count; i++) {
+			u64 payload = page_word_payload(remap->words[i]);
+
+			sharing->ops->release(sharing, payload, 1);
+			source->ops->invalidate(source, payload);
+		}
+	}
+}
+
+/* Makes writes wait: they are in nobody's way then until the pages are home. Region's lock held. */
+static int freeze(struct remap *remap)
+{
+	int result = 0;
+
+	if (remap_test_skip_protect)
+		return 0;
+	FOR_EACH_RUN(run, remap)
+	{
+		result = uffd_protect(remap->space->options.uffd, remap_hva(remap, run),
+				      run->count * PAGE_SIZE);
+		if (result)
+			break;
+	}
+	return result;
+}
+
+/* Holds as many pages as there is memory for their copies. */
+static int hold_home(struct remap *remap, bool all)
+{
+	struct budget *budget = &remap->space->memory->budget;
+	int result;
+
+	pthread_mutex_lock(&remap->region->lock);
+	if (remap->region->foreign)
+		remap_collect(remap, all);
+	while (remap->count && !budget_take(budget, remap_pages(remap) * PAGE_SIZE, BUDGET_SHARE))
+		remap->count /= 2;
+	remap_hold(remap);
+	result = freeze(remap);
+	pthread_mutex_unlock(&remap->region->lock);
+	if (!result)
+		result = remap_bring_frames(remap);
+	if (result) {
+		remap_give_up(remap);
+		budget_give(budget, remap_pages(remap) * PAGE_SIZE);
+	}
+	return result ? result : remap->count ? 0 : -EAGAIN;
+}
+
+/* Begins to watch the RAM file where the VMM has mapped it again. */
+static int watch(struct remap *remap)
+{
+	int result = 0;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		result = uffd_register(remap->space->options.uffd, remap_hva(remap, run),
+				       run->count * PAGE_SIZE);
+		if (result)
+			break;
+	}
+	return remap_watched(remap, result);
+}
+
+static s64 home(struct remap *remap, bool all)
+{
+	struct space *space = remap->space;
+	u32 pages, private;
+	s64 before;
+	int result = hold_home(remap, all);
+
+	if (result)
+		return result;
+	pages = remap_pages(remap);
+	result = copy_all(remap);
+	if (!result)
+		result = remap_ask(remap);
+	if (!result)
+		result = watch(remap);
+	if (result) {
+		remap_fail(remap, result);
+		space->remap.stray_bytes += pages * PAGE_SIZE;
+		return result;
+	}
+	pthread_mutex_lock(&remap->region->lock);
+	before = remap_mappings(remap);
+	private = commit_home(remap);
+	remap_count_away(space, -(s64)pages, -(s64) private, remap_mappings(remap) - before);
+	remap_release(remap);
+	pthread_mutex_unlock(&remap->region->lock);
+	/* A private page was in memory twice; a shared one was counted with its frame. */
+	budget_give(&space->memory->budget, private * PAGE_SIZE);
+	forget_frames(remap);
+	return pages;
+}
+
+s64 remap_home(struct space *space, u64 first, bool all)
+{
+	struct remap *remap;
+	s64 result = remap_begin(space, first, true, &remap);
+
+	if (result)
+		return result;
+	remap->buffer = aligned_alloc(PAGE_SIZE, COPY_PAGES * PAGE_SIZE);
+	result = remap->buffer ? home(remap, all) : -ENOMEM;
+	free(remap->buffer);
+	remap_end(remap);
+	return result;
+}
+
+/* Nothing of them is left in the RAM file, should a touch have come between its mapping and the watch. Region's
+ * lock held. Returns how many were private. */
+static u32 commit_drop(struct remap *remap, enum page_state to)
+{
+	struct page_table *table = &remap->space->table;
+	u32 private = 0;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		fallocate(remap->space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)((remap->first + run->place) * PAGE_SIZE),
+			  (off_t)(run->count * PAGE_SIZE));
+		for (u32 i = run->place; i < run->place + run->count; i++) {
+			page_set_foreign(table, remap->first + i, false);
+			page_set(table, remap->first + i, page_word(to, 0));
+			private += remap_was_private(remap, i);
+		}
+		remap->region->foreign -= run->count;
+	}
+	remap->region->resident -= private;
+	remap->region->private -= private;
+	return private;
+}
+
+static s64 drop(struct remap *remap, enum page_state to)
+{
+	struct space *space = remap->space;
+	u32 pages, private;
+	s64 before;
+	int result;
+
+	pthread_mutex_lock(&remap->region->lock);
+	if (remap->region->foreign)
+		remap_collect(remap, true);
+	remap_hold(remap);
+	pthread_mutex_unlock(&remap->region->lock);
+	if (!remap->count)
+		return -EAGAIN;
+	result = remap_ask(remap);
+	if (!result)
+		result = watch(remap);
+	if (result) {
+		remap_fail(remap, result);
+		return result;
+	}
+	pages = remap_pages(remap);
+	pthread_mutex_lock(&remap->region->lock);
+	before = remap_mappings(remap);
+	private = commit_drop(remap, to);
+	remap_count_away(space, -(s64)pages, -(s64) private, remap_mappings(remap) - before);
+	remap_release(remap);
+	pthread_mutex_unlock(&remap->region->lock);
+	budget_give(&space->memory->budget, private * PAGE_SIZE);
+	forget_frames(remap);
+	return pages;
+}
+
+s64 remap_drop(struct space *space, u64 first, u64 count, enum page_state to)
+{
+	struct remap *remap;
+	s64 result = remap_begin(space, first, true, &remap);
+
+	if (result)
+		return result;
+	remap->low = (u32)(first - remap->first);
+	remap->high = remap->low + (u32)count;
+	result = drop(remap, to);
+	remap_end(remap);
+	return result;
+}

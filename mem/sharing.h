@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What mem/ asks of whoever shares memory (ksm/), beside the page source of SHARED pages. A frame may have left
+ * memory: its content is stored then, and the place where it is mapped is empty in every guest that has it. So
+ * whoever needs frames in memory holds them, and has them brought.
+ */
+#ifndef MEM_SHARING_H
+#define MEM_SHARING_H
+
+#include "lib/types.h"
+
+struct reclaimer;
+struct sharing;
+
+/* `payload` is that of the first of `count` SHARED pages whose frames lie one after the other. */
+struct sharing_ops {
+	/* Keeps the frames, and in memory once they are there, until release(). For pages that refer to them:
+	 * their region's lock is held, or they are busy by the caller. Never waits. */
+	void (*hold)(struct sharing *sharing, u64 payload, u32 count);
+
+	/*
+	 * Brings frames that are held into memory. Returns 0; -ENOMEM, the budget is used up, with `wait` even
+	 * after reclaim; -EIO or -EBADMSG, one is lost. No lock held; may wait for I/O.
+	 */
+	int (*bring)(struct sharing *sharing, u64 payload, u32 count, bool wait);
+
+	void (*release)(struct sharing *sharing, u64 payload, u32 count);
+
+	/* Pages written in the place of frames shall come home soon. Any lock may be held. */
+	void (*bring_home)(struct sharing *sharing);
+};
+
+struct sharing {
+	const struct sharing_ops *ops;
+	/* Takes cold frames out of memory: asked when the clock has nothing, or has to take what is in use. */
+	struct reclaimer *frames;
+};
+
+#endif

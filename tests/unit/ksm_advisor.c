@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The advisor: how many pages between two pauses. */
+#include <criterion/criterion.h>
+
+#include "ksm/advisor.h"
+#include "lib/types.h"
+
+#define SLEEP_MS     20
+#define PAGE_SECONDS 1e-6
+
+static struct advisor advisor = {
+	.target_scan_time = 100, .max_cpu = 70, .sleep_millisecs = SLEEP_MS};
+
+/* A full scan of `memory` pages, so many between two pauses. */
+static struct advisor_scan scan_of(u64 memory, u32 pages_to_scan)
+{
+	return (struct advisor_scan){
+		.seconds = (double)memory / pages_to_scan * SLEEP_MS / 1000 +
+			   (double)memory * PAGE_SECONDS,
+		.cpu_seconds = (double)memory * PAGE_SECONDS,
+		.pages = memory,
+	};
+}
+
+static u32 settle(u64 memory, u32 pages)
+{
+	for (u32 i = 0; i < 60; i++) {
+		struct advisor_scan scan = scan_of(memory, pages);
+
+		pages = advisor_next(&advisor, &scan, pages);
+	}
+	return pages;
+}
+
+Test(ksm_advisor, a_full_scan_comes_to_take_what_it_should)
+{
+	const u64 memory = 16 * GiB / PAGE_SIZE;
+
+	for (u32 from = 100; from <= 1000000; from *= 100) {
+		struct advisor_scan scan = scan_of(memory, settle(memory, from));
+
+		cr_expect_gt(scan.seconds, 80, "%f s", scan.seconds);
+		cr_expect_lt(scan.seconds, 120, "%f s", scan.seconds);
+	}
+}
+
+Test(ksm_advisor, it_takes_no_more_processor_than_it_may)
+{
+	const u64 memory = 1024 * GiB / PAGE_SIZE; /* too much for the target */
+	u32 pages;
+
+	advisor.max_cpu = 10;
+	pages = settle(memory, 100);
+	cr_expect_leq(pages * PAGE_SECONDS,
+		      0.1 * (pages * PAGE_SECONDS + SLEEP_MS / 1000.0) * 1.01);
+	cr_expect_geq(pages, 2000);
+}
+
+Test(ksm_advisor, it_stays_within_its_bounds)
+{
+	struct advisor_scan none = {.seconds = 0, .pages = 0}, slow = {.seconds = 1e9, .pages = 1};
+
+	cr_expect_geq(advisor_next(&advisor, &none, 1), ADVISOR_MIN_PAGES);
+	cr_expect_leq(advisor_next(&advisor, &slow, UINT32_MAX), ADVISOR_MAX_PAGES);
+}
+
+Test(ksm_advisor, one_odd_scan_turns_little)
+{
+	const u64 memory = 16 * GiB / PAGE_SIZE;
+	u32 pages = settle(memory, 1000), next;
+	struct advisor_scan odd = scan_of(memory, pages);
+
+	odd.seconds *= 3;
+	next = advisor_next(&advisor, &odd, pages);
+	cr_expect_lt(next, pages * 2);
+	cr_expect_gt(next, pages);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sharing, a step at a time: what becomes one, what must not, and what a write does. */
+#include <criterion/criterion.h>
+
+#include "tests/unit/ksm_rig.h"
+
+#define BYTES (4 * MiB)
+#define PAGES (BYTES / PAGE_SIZE)
+
+/* Guests 0 and 1 have all in common, 2 has nothing. */
+static void start_alike(struct ksm_rig *rig, const struct ksm_rig_options *options)
+{
+	ksm_rig_start(rig, options);
+	ksm_rig_fill(&rig->guests[0], 1);
+	ksm_rig_fill(&rig->guests[1], 1);
+	ksm_rig_fill(&rig->guests[2], 2);
+	ksm_rig_scan(rig);
+}
+
+static const struct ksm_rig_options plain = {.bytes = BYTES};
+
+Test(ksm_share, equal_pages_of_two_guests_become_one)
+{
+	struct ksm_rig rig;
+	struct ksm_stats stats;
+
+	start_alike(&rig, &plain);
+	stats = ksm_rig_stats(&rig);
+	cr_expect_eq(stats.pages_shared, PAGES);
+	cr_expect_eq(stats.pages_sharing, PAGES);
+	cr_expect_eq(ksm_node_bytes(rig.ksm, 0), BYTES);
+	cr_expect_eq(ksm_node_bytes(rig.ksm, 1), 0);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[0]), 0);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[2]), PAGES);
+	cr_expect_lt(stats.vmas, 16, "%lu mappings for runs", stats.vmas);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[0], 1), 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[1], 1), 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[2], 2), 0);
+	cr_expect_eq(ksm_rig_stats(&rig).cow_breaks, 0);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, a_write_reaches_nobody_else_and_is_counted)
+{
+	struct ksm_rig rig;
+
+	start_alike(&rig, &plain);
+	ksm_rig_write(&rig.guests[0], 77, 9);
+	cr_expect(ksm_rig_check(&rig.guests[0], 77, 9));
+	cr_expect(ksm_rig_check(&rig.guests[1], 77, 1));
+	cr_expect_eq(ksm_rig_stats(&rig).cow_breaks, 1);
+	ksm_rig_audit(&rig);
+	cr_expect_eq(ksm_bring_home(rig.ksm), 1);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[0]), 1);
+	cr_expect(ksm_rig_check(&rig.guests[0], 77, 9));
+	cr_expect(ksm_rig_check(&rig.guests[0], 76, 1));
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, unmerging_gives_every_page_its_own_memory)
+{
+	struct ksm_rig rig;
+
+	start_alike(&rig, &plain);
+	ksm_rig_write(&rig.guests[1], 5, 3);
+	cr_expect_eq(ksm_unmerge(rig.ksm), 2 * PAGES);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_shared, 0);
+	cr_expect_eq(ksm_rig_stats(&rig).vmas, 0);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[0]), PAGES);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[0], 1), 0);
+	cr_expect(ksm_rig_check(&rig.guests[1], 5, 3));
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, a_guest_that_leaves_its_domain_shares_no_more)
+{
+	struct ksm_rig rig;
+
+	start_alike(&rig, &plain);
+	ksm_rig_write(&rig.guests[1], 5, 3);
+	cr_expect_eq(ksm_unmerge(rig.ksm), 2 * PAGES);
+	atomic_store(&rig.guests[1].space->salt, SALT_ALONE);
+	ksm_forget(rig.ksm, rig.guests[1].space);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_sharing, 0);
+	ksm_rig_scan(&rig);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_sharing, 0);
+	cr_expect_eq(page_table_count(&rig.guests[1].space->table, PAGE_SHARED), 0);
+	cr_expect(ksm_rig_check(&rig.guests[1], 5, 3));
+	cr_expect(ksm_rig_check(&rig.guests[1], 6, 1));
+	/* And back. */
+	atomic_store(&rig.guests[1].space->salt, rig.guests[1].space->options.salt);
+	ksm_rig_scan(&rig);
+	cr_expect_geq(ksm_rig_stats(&rig).pages_sharing, PAGES - GROUP_PAGES);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, domains_do_not_share)
+{
+	struct ksm_rig_options options = {.bytes = BYTES, .alone = true};
+	struct ksm_rig rig;
+
+	start_alike(&rig, &options);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_shared, 0);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[0]), PAGES);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, pages_of_equal_hash_are_compared)
+{
+	struct ksm_rig rig;
+
+	ksm_test_hash_bits = 4;
+	start_alike(&rig, &plain);
+	cr_expect_gt(ksm_rig_stats(&rig).hash_collisions, 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[0], 1), 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[1], 1), 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[2], 2), 0);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+	ksm_test_hash_bits = 64;
+}
+
+Test(ksm_share, a_frame_has_no_more_references_than_it_may)
+{
+	struct ksm_rig_options options = {.bytes = BYTES, .max_page_sharing = 2};
+	struct ksm_rig rig;
+	struct ksm_stats stats;
+
+	ksm_rig_start(&rig, &options);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		ksm_rig_fill(&rig.guests[i], 1);
+	ksm_rig_scan(&rig);
+	stats = ksm_rig_stats(&rig);
+	cr_expect_leq(stats.pages_sharing, stats.pages_shared);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		cr_expect_eq(ksm_rig_check_all(&rig.guests[i], 1), 0);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, mappings_stay_within_their_budget)
+{
+	struct ksm_rig_options options = {.bytes = BYTES, .vma_budget = 100};
+	struct ksm_rig rig;
+
+	ksm_rig_start(&rig, &options);
+	for (u64 i = 0; i < PAGES; i++)
+		for (u32 j = 0; j < KSM_RIG_GUESTS; j++)
+			ksm_rig_write(&rig.guests[j], i, i % 2 ? 1 : 10 + j);
+	ksm_rig_scan(&rig);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		cr_expect_leq(atomic_load(&rig.guests[i].space->counters.vmas), 100);
+	cr_expect_gt(ksm_rig_stats(&rig).pages_sharing, 0);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, the_end_of_a_guest_leaves_frames_to_the_others)
+{
+	struct ksm_rig rig;
+
+	start_alike(&rig, &plain);
+	ksm_rig_write(&rig.guests[0], 3, 4);
+	mem_guest_end(&rig.guests[0]);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[1], 1), 0);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_shared, PAGES);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, zero_pages_are_dropped)
+{
+	struct ksm_rig rig;
+
+	ksm_rig_start(&rig, &plain);
+	for (u64 i = 0; i < PAGES; i++)
+		*(volatile u64 *)(rig.guests[0].ram + i * PAGE_SIZE) = 0;
+	ksm_rig_scan(&rig);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[0]), 0);
+	cr_expect_eq(ksm_rig_stats(&rig).zero_pages, PAGES);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+Test(ksm_share, memory_that_nobody_wrote_is_not_read_again)
+{
+	struct ksm_rig rig;
+	u64 scanned;
+
+	ksm_rig_start(&rig, &plain);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		ksm_rig_fill(&rig.guests[i], i);
+	ksm_rig_scan(&rig);
+	scanned = ksm_rig_stats(&rig).pages_scanned;
+	ksm_rig_scan(&rig);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_scanned, scanned);
+	/* A write is seen, and costs its region one look. */
+	ksm_rig_write(&rig.guests[1], 600, 50);
+	ksm_rig_scan(&rig);
+	cr_expect_gt(ksm_rig_stats(&rig).pages_scanned, scanned);
+	cr_expect_leq(ksm_rig_stats(&rig).pages_scanned, scanned + 3 * REGION_PAGES);
+	ksm_rig_stop(&rig);
+}
