@@ -9,6 +9,7 @@
 
 #include "ctl/metrics.h"
 #include "ctl/parse.h"
+#include "lib/thread.h"
 
 #define CONNECTIONS_MAX 16U
 #define PATIENCE_S	10U /* for a client that says nothing, or does not read */
@@ -105,6 +106,7 @@ int metrics_start(struct control *control, const char *address, char *why, size_
 	struct metrics *metrics = calloc(1, sizeof(*metrics));
 	struct sockaddr_storage where;
 	unsigned int flags = MHD_USE_INTERNAL_POLLING_THREAD;
+	sigset_t before;
 	int ret = -ENOMEM;
 
 	snprintf(why, size, "out of memory");
@@ -119,10 +121,12 @@ int metrics_start(struct control *control, const char *address, char *why, size_
 	if (where.ss_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
 	errno = 0;
+	signals_block(&before);
 	metrics->daemon = MHD_start_daemon(
 		flags, 0, NULL, NULL, answer, metrics, MHD_OPTION_SOCK_ADDR,
 		(struct sockaddr *)&where, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S, MHD_OPTION_END);
+	signals_restore(&before);
 	if (!metrics->daemon) {
 		ret = errno ? -errno : -EIO;
 		snprintf(why, size, "nothing can listen at %s: %s", address, strerror(-ret));

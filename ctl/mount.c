@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/thread.h"
 
 #define THREADS	  4U
 #define FILE_SIZE 4096 /* what stat() says, as sysfs does; reading ends where the text does */
@@ -335,7 +336,7 @@ static int start_threads(struct mount *mount)
 	int ret = 0;
 
 	for (; mount->thread_count < THREADS && !ret; mount->thread_count += !ret)
-		ret = -pthread_create(&mount->threads[mount->thread_count], NULL, serve, mount);
+		ret = thread_start(&mount->threads[mount->thread_count], serve, mount);
 	return mount->thread_count ? 0 : ret;
 }
 

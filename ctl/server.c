@@ -16,6 +16,7 @@
 #include "ctl/config.h"
 #include "ctl/rundir.h"
 #include "ctl/wire.h"
+#include "lib/thread.h"
 
 #define THREADS	   4U
 #define PATIENCE_S 2 /* for a client */
@@ -252,8 +253,7 @@ static int start_threads(struct server *server)
 	int ret = 0;
 
 	for (; server->thread_count < THREADS && !ret; server->thread_count += !ret)
-		ret = -pthread_create(&server->threads[server->thread_count], NULL, server_run,
-				      server);
+		ret = thread_start(&server->threads[server->thread_count], server_run, server);
 	return server->thread_count ? 0 : ret;
 }
 

@@ -9,6 +9,7 @@
 #include "balloon/device.h"
 #include "hv/guest.h"
 #include "lib/clock.h"
+#include "lib/thread.h"
 
 struct hv_balloon {
 	struct virtio_host machine;
@@ -254,7 +255,7 @@ int hv_balloon_start(struct hv_balloon *balloon, int socket)
 	int err;
 
 	balloon->socket = socket;
-	err = -pthread_create(&balloon->thread, NULL, balloon_thread, balloon);
+	err = thread_start(&balloon->thread, balloon_thread, balloon);
 	balloon->started = !err;
 	return err;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caretaker's loop. */
 #include "hv/caretaker.h"
+#include "lib/thread.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -73,7 +74,7 @@ int caretaker_start(struct caretaker *caretaker, struct hv_guest *guest)
 	caretaker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (caretaker->wake < 0)
 		return -errno;
-	err = -pthread_create(&thread, NULL, caretaker_thread, caretaker);
+	err = thread_start(&thread, caretaker_thread, caretaker);
 	if (err)
 		close(caretaker->wake);
 	else

@@ -14,6 +14,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 
 #define GUEST_KICK_SIGNAL SIGUSR1
 #define GUEST_SLEEP_MAX	  1000 /* ms */
@@ -120,6 +121,16 @@ static void install_kick(void)
 	sigaction(GUEST_KICK_SIGNAL, &action, NULL);
 }
 
+/* The calling thread can be kicked: its signals are blocked, as any thread's of ours. */
+static void let_kicks_in(void)
+{
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, GUEST_KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+}
+
 struct vcpu_start {
 	struct hv_guest *guest;
 	u32 vcpu;
@@ -135,6 +146,7 @@ static void *vcpu_thread(void *argument)
 	free(argument);
 	snprintf(name, sizeof(name), "vcpu-%u", start.vcpu);
 	pthread_setname_np(pthread_self(), name);
+	let_kicks_in();
 	guest->accel->ops->run(guest->accel, start.vcpu);
 	pthread_mutex_lock(&guest->lock);
 	last = !--guest->running;
@@ -154,7 +166,7 @@ static int start_vcpu(struct hv_guest *guest, u32 vcpu)
 	if (!start)
 		return -ENOMEM;
 	*start = (struct vcpu_start){guest, vcpu};
-	err = -pthread_create(&guest->thread[vcpu], NULL, vcpu_thread, start);
+	err = thread_start(&guest->thread[vcpu], vcpu_thread, start);
 	if (err)
 		free(start);
 	return err;

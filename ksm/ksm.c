@@ -13,6 +13,7 @@
 #include "ksm/internal.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 #include "mem/remap.h"
 
 /* Kernel memory that a mapping takes, its page tables included; measured. */
@@ -568,11 +569,11 @@ int ksm_create(const struct ksm_options *options, struct ksm **out)
 
 int ksm_start(struct ksm *ksm)
 {
-	int result = pthread_create(&ksm->thread, NULL, scan_thread, ksm);
+	int err = thread_start(&ksm->thread, scan_thread, ksm);
 
-	if (result) {
-		log_error("the thread that shares pages cannot start: %s", strerror(result));
-		return -result;
+	if (err) {
+		log_error("the thread that shares pages cannot start: %s", strerror(-err));
+		return err;
 	}
 	ksm->started = true;
 	return 0;

@@ -9,6 +9,7 @@
 
 #include "balloon/abi.h"
 #include "lib/clock.h"
+#include "lib/thread.h"
 #include "mem/drop.h"
 
 /* Between two questions for free pages. */
@@ -179,7 +180,7 @@ static int start(struct guest_balloon *balloon)
 		balloon->queue = calloc(ATTACH_MAX_DROPS, sizeof(*balloon->queue));
 	if (!balloon->queue)
 		return -ENOMEM;
-	err = -pthread_create(&balloon->thread, NULL, balloon_thread, balloon);
+	err = thread_start(&balloon->thread, balloon_thread, balloon);
 	balloon->started = !err;
 	return err;
 }

@@ -15,6 +15,7 @@
 #include "lib/clock.h"
 #include "lib/urgent.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 #include "mem/fault.h"
 
 /*
@@ -153,7 +154,7 @@ int handler_start(struct space *space, u32 poll_us, struct handler **out)
 		result = -errno;
 		goto free_handler;
 	}
-	result = -pthread_create(&handler->thread, NULL, handler_run, handler);
+	result = thread_start(&handler->thread, handler_run, handler);
 	if (result)
 		goto close_stop;
 	*out = handler;

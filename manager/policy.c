@@ -11,6 +11,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 #include "manager/decisions.h"
 #include "manager/recorder.h"
 #include "manager/watch.h"
@@ -268,7 +269,7 @@ int policy_create(const struct host_config *config, struct memory *memory, int w
 	if (!result && config->record[0])
 		result = recorder_open(config->record, config->name, memory, &policy->recorder);
 	if (!result)
-		result = -pthread_create(&policy->thread, NULL, run, policy);
+		result = thread_start(&policy->thread, run, policy);
 	if (!result) {
 		*out = policy;
 		return 0;

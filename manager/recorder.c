@@ -12,6 +12,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 
 #define BUFFER_BYTES	(1 * MiB)
 #define FAULTS_IN_FRAME 4096U
@@ -250,7 +251,7 @@ static int start(struct recorder *recorder, const char *host)
 	if (recorder->file < 0)
 		return -errno;
 	put_head(recorder, host);
-	return -pthread_create(&recorder->thread, NULL, run, recorder);
+	return thread_start(&recorder->thread, run, recorder);
 }
 
 int recorder_open(const char *path, const char *host, struct memory *memory, struct recorder **out)

@@ -10,6 +10,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 #include "mem/breaks.h"
 #include "mem/cold.h"
 #include "mem/entitlement.h"
@@ -285,8 +286,9 @@ static bool store_stalled(struct reclaim *reclaim)
 		hunger->told_ns = now;
 	pthread_mutex_unlock(&hunger->lock);
 	if (tell)
-		log_warn("the swap file's device has finished no write for %lu s: guests wait for it",
-			 longest / NSEC_PER_SEC);
+		log_warn(
+			"the swap file's device has finished no write for %lu s: guests wait for it",
+			longest / NSEC_PER_SEC);
 	return true;
 }
 
@@ -376,11 +378,11 @@ int reclaim_create(struct memory *memory, struct reclaimer *const *reclaimers, u
 	memory->reclaim = reclaim;
 	memory->direct_reclaim = direct_reclaim;
 	memory->budget.pressed = budget_pressed;
-	result = pthread_create(&reclaim->thread, NULL, background, reclaim);
+	result = thread_start(&reclaim->thread, background, reclaim);
 	if (result) {
-		log_error("the reclaim thread cannot start: %s", strerror(result));
+		log_error("the reclaim thread cannot start: %s", strerror(-result));
 		free(reclaim);
-		return -result;
+		return result;
 	}
 	*out = reclaim;
 	return 0;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "attach/faultfd.h"
+#include "lib/thread.h"
 #include "preload/preload.h"
 
 #define WAITERS_MAX ATTACH_MAX_DROPS
@@ -68,14 +69,9 @@ void say(const char *format, ...)
 
 int start_thread(void *(*run)(void *), const char *name)
 {
-	sigset_t all, before;
 	pthread_t thread;
-	int err;
+	int err = thread_start(&thread, run, NULL);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = -pthread_create(&thread, NULL, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err)
 		return err;
 	pthread_setname_np(thread, name);

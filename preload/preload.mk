@@ -3,7 +3,7 @@
 # along, so it shows nothing but its hooks, and needs no library but the C library.
 
 PRELOAD     := $(OUT)/libballast-attach.so
-PRELOAD_SRC := $(wildcard preload/*.c) attach/attach.c attach/faultfd.c
+PRELOAD_SRC := $(wildcard preload/*.c) attach/attach.c attach/faultfd.c lib/thread.c
 PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(OBJDIR)/pic/%.o)
 -include $(PRELOAD_OBJ:.o=.d)
 

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "lib/log.h"
+#include "lib/thread.h"
 #include "lib/urgent.h"
 #include "mem/budget.h"
 
@@ -207,7 +208,7 @@ int ring_create(struct swapfile *file, const char *name, u32 buffers, u32 buffer
 	err = set_up(ring);
 	if (err)
 		goto free_buffers;
-	err = -pthread_create(&ring->thread, NULL, ring_main, ring);
+	err = thread_start(&ring->thread, ring_main, ring);
 	if (err)
 		goto exit_uring;
 	pthread_setname_np(ring->thread, name);
