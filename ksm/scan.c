@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking at memory. A region is looked at by groups of 16 pages, each read in place. What comes of a page:
+ * Looking at memory. A region is looked at by groups of 16 pages. What comes of a page:
  *
  *	not written since the last look   not read at all
  *	changed since the last look       volatile: left alone, and looked at less and less often
@@ -18,6 +18,8 @@
  * What is not read costs no time, but counts all the same: a scan that hurried over it would come round so often that
  * whatever is not written for some milliseconds seems to stay as it is, and would be protected, shared and broken again.
  */
+#include <unistd.h>
+
 #include "ksm/internal.h"
 #include "mem/evict.h"
 #include "mem/guard.h"
@@ -205,32 +207,60 @@ static void judge(struct look *look, u32 group, bool changed)
 	}
 }
 
-/*
- * Reads a group where it is, through the manager's own mapping of the RAM file: a copy of each page would cost twice as
- * much as all the rest of a look. Only resident pages are touched, and under the region's lock, without which no
- * page leaves the file: a touch of a hole would fill it. Returns false when the file has been cut short.
- */
+/* Looks at the pages of a group that are in memory. Region's lock held, without which no page leaves the file. */
+static bool look_at_group(struct look *look, u32 group, const u8 *pages)
+{
+	bool changed = false;
+
+	for (u32 i = 0; i < GROUP_PAGES; i++) {
+		u32 place = group * GROUP_PAGES + i;
+
+		if (readable(look, look->first + place))
+			changed |= look_at(look, place, pages + i * PAGE_SIZE);
+	}
+	return changed;
+}
+
+/* Looks at a group of a huge page where it is, through the manager's own mapping of the RAM file. Returns false when
+ * the file has been cut short, as look_at_copy(). Region's lock held. */
+static bool look_in_place(struct look *look, u32 group, bool *changed)
+{
+	u8 *pages = look->space->alias + (look->first + group * GROUP_PAGES) * PAGE_SIZE;
+	struct guard guard;
+
+	guard_begin(&guard, pages, GROUP_PAGES * PAGE_SIZE);
+	*changed = look_at_group(look, group, pages);
+	return !guard_end(&guard);
+}
+
+/* Small pages would be mapped one by one, which takes several times as long as a copy of the group. What is not in the
+ * file is copied as zeroes, and stays a hole. */
+static bool look_at_copy(struct look *look, u32 group, bool *changed)
+{
+	u8 *pages = look->ksm->group;
+	ssize_t bytes = GROUP_PAGES * PAGE_SIZE;
+	off_t offset = (off_t)((look->first + group * GROUP_PAGES) * PAGE_SIZE);
+
+	if (pread(look->space->options.ram, pages, (size_t)bytes, offset) != bytes)
+		return false;
+	*changed = look_at_group(look, group, pages);
+	return true;
+}
+
 static bool read_group(struct look *look, u32 group)
 {
 	struct region *region = look->region;
-	u64 first = look->first + group * GROUP_PAGES;
-	const u8 *pages = look->space->alias + first * PAGE_SIZE;
-	bool changed = false, damaged;
-	struct guard guard;
+	bool changed = false, whole;
 
 	pthread_mutex_lock(&region->lock);
-	guard_begin(&guard, look->space->alias + first * PAGE_SIZE, GROUP_PAGES * PAGE_SIZE);
-	for (u32 i = 0; i < GROUP_PAGES; i++) {
-		if (readable(look, first + i))
-			changed |= look_at(look, group * GROUP_PAGES + i, pages + i * PAGE_SIZE);
-	}
-	damaged = guard_end(&guard);
+	whole = region->huge ? look_in_place(look, group, &changed)
+			     : look_at_copy(look, group, &changed);
 	/* What changed between its protection and the look is not clean: it was written before it. */
 	if (changed)
 		region->clean &= ~(1U << group);
 	pthread_mutex_unlock(&region->lock);
 	judge(look, group, changed);
-	return !damaged;
+	return whole;
 }
 
 static void read_groups(struct look *look)
