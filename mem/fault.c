@@ -164,7 +164,8 @@ bool fault_read_ahead(struct space *space)
 	const struct budget *budget = &space->memory->budget;
 	struct readahead_window piece;
 
-	if (!readahead_take(&space->readahead, &piece) || budget_free(budget) < budget->low)
+	if (!fill_may_read_ahead(space) || budget_free(budget) < budget->low ||
+	    !readahead_take(&space->readahead, &piece))
 		return false;
 	fill_window(space, piece.first, piece.count, FILL_MEMORY, FILL_AHEAD, 0);
 	fill_window(space, piece.first, piece.count, FILL_DISK, FILL_AHEAD, 0);

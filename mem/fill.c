@@ -13,7 +13,9 @@
 #include "mem/trace.h"
 #include "mem/uffd.h"
 
-#define FILLS_KEPT  16U
+#define FILLS_KEPT 32U
+/* So many loads that nobody waits for are under way for one guest. More would go stale, and hold up others. */
+#define LOADS_AHEAD 4U
 #define LIMIT_TRIES 200U /* of a millisecond: longer than a VMM is waited for */
 
 struct fill {
@@ -408,6 +410,8 @@ static void fill_loaded(struct page_load *load)
 	fill_finish(fill);
 	if (fill->fault != FILL_AHEAD)
 		space_waits(space, -1);
+	else
+		atomic_fetch_sub(&space->reading_ahead, 1);
 	fill_free(space->memory, fill);
 	space_put(space);
 }
@@ -448,14 +452,17 @@ static struct page_source *prepare_slots(struct fill *fill)
 static bool fill_load(struct fill *fill)
 {
 	struct page_source *source = prepare_slots(fill);
+	u32 ahead = fill->load.ahead = fill->fault == FILL_AHEAD;
 	int result = 0;
 
 	if (source) {
 		/* A pending load outlives this call, and so must the space. */
 		memory_get_space(fill->space->memory, fill->space->id);
+		atomic_fetch_add(&fill->space->reading_ahead, ahead);
 		result = source->ops->load(source, &fill->load);
 		if (result == -EINPROGRESS)
 			return false;
+		atomic_fetch_sub(&fill->space->reading_ahead, ahead);
 		space_put(fill->space);
 	}
 	for (u32 i = 0; i < fill->load.count && result; i++)
@@ -482,6 +489,11 @@ static bool within_limit(struct space *space, u64 count, bool ahead)
 	return true;
 }
 
+bool fill_may_read_ahead(const struct space *space)
+{
+	return atomic_load(&space->reading_ahead) < LOADS_AHEAD;
+}
+
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began)
 {
@@ -489,6 +501,8 @@ bool fill_window(struct space *space, u64 first, u64 count, enum fill_class clas
 	bool waited_for;
 
 	assert(count <= FILL_PAGES);
+	if (fault == FILL_AHEAD && class == FILL_DISK && !fill_may_read_ahead(space))
+		return false;
 	if (!within_limit(space, count, fault == FILL_AHEAD))
 		return false;
 	fill = fill_alloc(space->memory);

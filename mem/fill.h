@@ -11,7 +11,7 @@
 #include "mem/source.h"
 #include "mem/space.h"
 
-#define FILL_PAGES 64U /* at most so many at once: 256 KiB */
+#define FILL_PAGES 32U /* at most so many at once: 128 KiB */
 
 /* What is filled together: pages whose content is made up, at hand, or far away. */
 enum fill_class { FILL_ZERO, FILL_MEMORY, FILL_SHARED, FILL_DISK, FILL_CLASSES };
@@ -33,6 +33,9 @@ enum fill_class fill_class_of(enum page_state state);
 #define FILL_AHEAD UINT64_MAX
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began);
+
+/* Whether more may be loaded from a device for nobody in particular: else fill_window() leaves it where it is. */
+bool fill_may_read_ahead(const struct space *space);
 
 /* Frees the buffers kept for fills to come. When none is under way. */
 void fill_drain(struct memory *memory);

@@ -122,6 +122,7 @@ struct space {
 	struct region *regions;
 	u8 *alias;		    /* the RAM file mapped here, with huge pages allowed */
 	struct readahead readahead; /* of the handler thread alone */
+	_Atomic u32 reading_ahead;  /* loads that nobody waits for, under way */
 	/* Of a VMM that drops memory: held while a REMOVE event is read and noted, and while a load
 	 * that ends in another thread puts its pages into the guest. Before region locks. */
 	pthread_mutex_t removes_lock;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asynchronous loads. A load is cut into reads; a read waits in line for a buffer, is transferred,
+ * Asynchronous loads. A load is cut into reads; a read waits in one of two lines for a buffer, is transferred,
  * decoded into its pages by the completing thread, and hands its buffer to the next in line. A patient
  * load of one read is done by the caller itself, if nobody stands in line. A read that comes back damaged
  * or short is repeated page by page, so that one bad block costs one page.
@@ -24,6 +24,9 @@
 #define READ_GAP (8 * KiB)
 /* Reads started in one system call. */
 #define START_BATCH 16U
+/* Of the depth, what is read ahead has one part in so many while others may come. */
+#define AHEAD_PART    4U
+#define OVERTAKEN_MAX 16U
 
 struct read {
 	struct ring_request request;
@@ -41,6 +44,8 @@ struct read_batch {
 	struct read read[];
 };
 
+STAILQ_HEAD(line, read);
+
 struct reader {
 	struct swapfile *file;
 	struct ring *ring;
@@ -48,7 +53,9 @@ struct reader {
 	u32 depth;	      /* reads under way, at most */
 	u32 idle_count;
 	u32 idle[READS_MAX]; /* buffers */
-	STAILQ_HEAD(, read) line;
+	struct line line;    /* of reads that are waited for */
+	struct line ahead;   /* of those that are not */
+	u32 overtaken;	     /* reads that went before the first of `ahead` since it came first */
 };
 
 int reader_create(struct swapfile *file, struct budget *budget, struct reader **result)
@@ -65,6 +72,7 @@ int reader_create(struct swapfile *file, struct budget *budget, struct reader **
 		return err;
 	}
 	STAILQ_INIT(&reader->line);
+	STAILQ_INIT(&reader->ahead);
 	reader->depth = READS_MAX;
 	while (reader->idle_count < READS_MAX) {
 		reader->idle[reader->idle_count] = reader->idle_count;
@@ -110,8 +118,8 @@ static s32 transfer(struct reader *reader, const struct ring_request *request)
 
 	swapfile_io_begin(reader->file, SWAP_IO_READ, request->offset, buffer, request->length);
 	got = pread(swapfile_fd(reader->file), buffer, request->length, (off_t)request->offset);
-	return swapfile_io_end(reader->file, SWAP_IO_READ, request->offset, buffer,
-			       request->length, got < 0 ? -errno : (s32)got);
+	return swapfile_io_end(reader->file, SWAP_IO_READ, request->offset, buffer, request->length,
+			       got < 0 ? -errno : (s32)got);
 }
 
 /* Once more, for one page alone, with the read's own buffer. */
@@ -160,16 +168,32 @@ u32 reader_depth(struct reader *reader)
 	return depth;
 }
 
-/* With the lock held: as many of those in line as may be under way, up to START_BATCH. */
+/* With the lock held: whose first read is the next to start; NULL: none now. What is read ahead has a part of the
+ * depth, so that others need not wait for it, and is not overtaken for ever. */
+static struct line *choose_line(struct reader *reader)
+{
+	u32 under_way = READS_MAX - reader->idle_count;
+	bool ahead = !STAILQ_EMPTY(&reader->ahead), waited = !STAILQ_EMPTY(&reader->line);
+
+	if (under_way >= reader->depth)
+		return NULL;
+	if (ahead && (waited ? reader->overtaken >= OVERTAKEN_MAX
+			     : under_way < MAX(reader->depth / AHEAD_PART, 1U)))
+		return &reader->ahead;
+	return waited ? &reader->line : NULL;
+}
+
+/* With the lock held: the reads to start now, up to START_BATCH. */
 static u32 take_startable(struct reader *reader, struct ring_request **requests)
 {
+	struct line *line;
 	u32 count = 0;
 
-	while (count < START_BATCH && READS_MAX - reader->idle_count < reader->depth &&
-	       !STAILQ_EMPTY(&reader->line)) {
-		struct read *read = STAILQ_FIRST(&reader->line);
+	while (count < START_BATCH && (line = choose_line(reader))) {
+		struct read *read = STAILQ_FIRST(line);
 
-		STAILQ_REMOVE_HEAD(&reader->line, in_line);
+		STAILQ_REMOVE_HEAD(line, in_line);
+		reader->overtaken = line == &reader->ahead ? 0 : reader->overtaken + 1;
 		read->request.buffer = reader->idle[--reader->idle_count];
 		requests[count++] = &read->request;
 	}
@@ -311,6 +335,7 @@ static bool read_now(struct read *read)
 int reader_load(struct reader *reader, struct page_load *load)
 {
 	struct read_batch *batch;
+	struct line *line;
 	u32 reads;
 
 	if (!load->count)
@@ -325,8 +350,11 @@ int reader_load(struct reader *reader, struct page_load *load)
 	/* From the first start on the batch may end, and be gone, at any time. */
 	reads = batch->reads;
 	pthread_mutex_lock(&reader->lock);
+	line = load->ahead ? &reader->ahead : &reader->line;
+	if (load->ahead && STAILQ_EMPTY(line))
+		reader->overtaken = 0;
 	for (u32 i = 0; i < reads; i++)
-		STAILQ_INSERT_TAIL(&reader->line, &batch->read[i], in_line);
+		STAILQ_INSERT_TAIL(line, &batch->read[i], in_line);
 	pthread_mutex_unlock(&reader->lock);
 	start_reads(reader);
 	return -EINPROGRESS;

@@ -172,6 +172,27 @@ Test(mem_fault, a_slow_page_holds_up_nobody_else)
 	mem_rig_stop(&rig);
 }
 
+/* What nobody waits for stands in nobody's way: little of it is under way for a guest, however much it could want. */
+Test(mem_fault, few_loads_are_ahead_of_a_guest)
+{
+	struct mem_rig rig;
+
+	start_small(&rig, true);
+	mem_guest_write_all(&rig.guest, 2);
+	mem_guest_evict_all(&rig.guest);
+	rig.disk.paused = true;
+	for (u64 group = 0; group < 16; group++)
+		cr_expect(mem_guest_check(&rig.guest, group * GROUP_PAGES, 2));
+	cr_expect_gt(rig.guest.space->reading_ahead, 0);
+	cr_expect_leq(rig.guest.space->reading_ahead, 4);
+	vault_resume(&rig.disk);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 2), 0);
+	mem_guest_settle(&rig.guest);
+	cr_expect_eq(rig.guest.space->reading_ahead, 0);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
 /* ---- whole regions ---- */
 
 static u64 whole(const struct mem_rig *rig)

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -451,4 +452,121 @@ Test(swap_disk, no_more_reads_are_under_way_than_is_said)
 	cr_expect_eq(most_at_once(1), 1);
 	cr_expect_leq(most_at_once(3), 3);
 	cr_expect_gt(most_at_once(64), 3, "without a limit there are more");
+}
+
+/* In which order reads begin, while the first of them is not let end. */
+struct ordered {
+	struct swap_inject inject;
+	_Atomic u32 begun;
+	u64 offset[256];
+	sem_t first;
+};
+
+static void note_order(struct swap_inject *inject, enum swap_io op, u64 offset, void *buffer,
+		       u32 length)
+{
+	struct ordered *ordered = container_of(inject, struct ordered, inject);
+
+	(void)buffer, (void)length;
+	if (op == SWAP_IO_READ)
+		ordered->offset[ordered->begun++] = offset;
+}
+
+static s32 hold_first(struct swap_inject *inject, enum swap_io op, u64 offset, void *buffer,
+		      u32 length, s32 result)
+{
+	struct ordered *ordered = container_of(inject, struct ordered, inject);
+
+	(void)buffer, (void)length;
+	if (op == SWAP_IO_READ && offset == ordered->offset[0]) {
+		sem_wait(&ordered->first);
+		sem_post(&ordered->first);
+	}
+	return result;
+}
+
+/* Loads of one page each, far from one another, whose ends are not waited for. */
+struct lone_load {
+	struct page_load load;
+	struct page_load_slot slot;
+	u8 page[PAGE_SIZE];
+	sem_t *ends;
+};
+
+static void lone_done(struct page_load *load)
+{
+	sem_post(container_of(load, struct lone_load, load)->ends);
+}
+
+static u64 load_lone(struct rig *rig, struct lone_load *lone, u32 index, bool ahead, sem_t *ends)
+{
+	u64 place = page_word_payload(rig_word(rig, index));
+
+	lone->slot = (struct page_load_slot){.payload = place, .buffer = lone->page};
+	lone->load = (struct page_load){
+		.count = 1, .ahead = ahead, .slots = &lone->slot, .done = lone_done};
+	lone->ends = ends;
+	cr_assert_eq(rig->disk->ops->load(rig->disk, &lone->load), -EINPROGRESS);
+	return ALIGN_DOWN(place_offset(place), SWAP_BLOCK);
+}
+
+/* Behind a read that takes long, one that nobody waits for, then forty that somebody does. */
+Test(swap_disk, what_is_waited_for_is_read_first_but_not_for_ever)
+{
+	enum { LOADS = 42, AHEAD = 1 };
+	struct ordered ordered = {.inject = {note_order, hold_first}};
+	struct lone_load *loads = calloc(LOADS, sizeof(*loads));
+	u64 ahead = 0;
+	u32 place = 0;
+	struct rig rig;
+	sem_t ends;
+
+	sem_init(&ends, 0, 0);
+	sem_init(&ordered.first, 0, 0);
+	rig_create(&rig, PAGES, 0, 64 * MiB, &ordered.inject);
+	store_packed(&rig, PAGES, 3);
+	cr_assert_eq(swap_set_io_depth(rig.swap, 1), 0);
+	for (u32 i = 0; i < LOADS; i++) {
+		u64 offset = load_lone(&rig, &loads[i], i * 16, i == AHEAD, &ends);
+
+		if (i == AHEAD)
+			ahead = offset;
+	}
+	cr_expect_eq(ordered.begun, 1);
+	sem_post(&ordered.first);
+	for (u32 i = 0; i < LOADS; i++)
+		sem_wait(&ends);
+	while (ordered.offset[place] != ahead)
+		place++;
+	cr_expect_eq(place, 17, "it was the %uth", place);
+	rig_destroy(&rig);
+	free(loads);
+}
+
+/* ... and a quarter of what may be under way is enough for it. */
+Test(swap_disk, what_nobody_waits_for_leaves_room)
+{
+	enum { LOADS = 8 };
+	struct ordered ordered = {.inject = {note_order, hold_first}};
+	struct lone_load *loads = calloc(LOADS + 1, sizeof(*loads));
+	struct rig rig;
+	sem_t ends;
+	u64 waited;
+
+	sem_init(&ends, 0, 0);
+	sem_init(&ordered.first, 0, 0);
+	rig_create(&rig, PAGES, 0, 64 * MiB, &ordered.inject);
+	store_packed(&rig, PAGES, 3);
+	cr_assert_eq(swap_set_io_depth(rig.swap, 4), 0);
+	for (u32 i = 0; i < LOADS; i++)
+		load_lone(&rig, &loads[i], i * 16, true, &ends);
+	cr_expect_eq(ordered.begun, 1, "%u are under way", ordered.begun);
+	waited = load_lone(&rig, &loads[LOADS], LOADS * 16, false, &ends);
+	cr_expect_eq(ordered.begun, 2);
+	cr_expect_eq(ordered.offset[1], waited);
+	sem_post(&ordered.first);
+	for (u32 i = 0; i <= LOADS; i++)
+		sem_wait(&ends);
+	rig_destroy(&rig);
+	free(loads);
 }
