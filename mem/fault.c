@@ -16,9 +16,20 @@
 #include "mem/uffd.h"
 #include "mem/unshare.h"
 
+/* What all guests have is summed up once in so many faults. */
+#define ASKED_PER_SUM 32U
+
 struct fault {
 	u64 index;
 	u64 flags; /* UFFD_PAGEFAULT_FLAG_* */
+};
+
+/* A fault on a page that is not in memory. */
+struct miss {
+	u64 index;
+	enum page_state state;
+	u32 absent; /* pages of its region that are not in memory */
+	u64 began;
 };
 
 /* Whether nobody works on a resident page of the RAM file, or, with `foreign`, of the VMM's own memory. */
@@ -129,20 +140,60 @@ static bool fill_for(struct space *space, const struct readahead_window *window,
 	return waits;
 }
 
+/* Whether what is stored around a page is worth its place in memory. */
+static bool is_sought(struct space *space, const struct miss *miss)
+{
+	struct memory *memory = space->memory;
+	u64 evictions = atomic_load_explicit(&memory->evictions, memory_order_relaxed);
+	bool sought;
+
+	pthread_mutex_lock(&memory->sought_lock);
+	if (memory->sought_asked++ % ASKED_PER_SUM == 0)
+		sought_advance(&memory->sought, evictions, memory_resident_pages(memory),
+			       memory_stored_pages(memory));
+	sought = sought_here(&memory->sought, &space_region(space, miss->index)->sought,
+			     miss->absent, &space->sought, space_stored_pages(space));
+	pthread_mutex_unlock(&memory->sought_lock);
+	return sought;
+}
+
+static void note_sought(struct space *space, u64 index, u64 pages)
+{
+	struct memory *memory = space->memory;
+
+	pthread_mutex_lock(&memory->sought_lock);
+	sought_note(&memory->sought, &space_region(space, index)->sought, &space->sought,
+		    (u32)MIN(pages, (u64)GROUP_PAGES));
+	pthread_mutex_unlock(&memory->sought_lock);
+}
+
+/* How much to bring back with a page that was stored. */
+static struct readahead_window choose_window(struct space *space, const struct miss *miss)
+{
+	struct readahead_window window =
+		readahead_fault(&space->readahead, miss->index, is_sought(space, miss));
+
+	note_sought(space, miss->index, window.count);
+	return window;
+}
+
 /* The page is not here: bring it back, and with it what will be wanted next. True when the guest waits
  * on. */
-static bool bring_back(struct space *space, u64 index, enum page_state state, u64 began)
+static bool bring_back(struct space *space, const struct miss *miss)
 {
 	struct readahead *readahead = &space->readahead;
-	enum fill_class class = fill_class_of(state);
+	enum fill_class class = fill_class_of(miss->state);
 	struct readahead_window window, part;
+	u64 index = miss->index, began = miss->began;
 	bool waits;
 
 	if (readahead_claim(readahead, index, &part))
 		return fill_for(space, &part, class, index, began);
 	readahead->limit =
 		atomic_load_explicit(&space->memory->readahead_pages, memory_order_relaxed);
-	window = part = readahead_fault(readahead, index);
+	window = part = class == FILL_MEMORY || class == FILL_DISK
+				? choose_window(space, miss)
+				: readahead_fault(readahead, index, false);
 	if (class == FILL_ZERO && populate_region(space, index, began))
 		return false;
 	/* Neighbours cost little on disk, and nothing when they are zero: those come together. */
@@ -194,6 +245,7 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
 	struct page_word word;
 	enum page_state state;
 	struct sharing *sharing = space->memory->sharing;
+	struct miss miss;
 	bool absent = false, shared = false, frame = false;
 
 	pthread_mutex_lock(&region->lock);
@@ -218,13 +270,14 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
 		map_resident(space, fault, began);
 	} else {
 		absent = true;
+		miss = (struct miss){fault->index, state, REGION_PAGES - region->resident, began};
 	}
 	pthread_mutex_unlock(&region->lock);
 	if (frame)
 		bring_frame(space, fault->index, page_word_payload(word), began);
 	if (shared)
 		unshare_for_write(space, fault->index, began);
-	if (!absent || !bring_back(space, fault->index, state, began))
+	if (!absent || !bring_back(space, &miss))
 		space_waits(space, -1);
 }
 

@@ -18,6 +18,7 @@ void memory_init(struct memory *memory, u64 budget_bytes)
 	pressure_init(&memory->pressure, 0);
 	pthread_mutex_init(&memory->fills_lock, NULL);
 	pthread_mutex_init(&memory->slots_lock, NULL);
+	pthread_mutex_init(&memory->sought_lock, NULL);
 	pthread_cond_init(&memory->slots_changed, NULL);
 }
 
@@ -30,6 +31,7 @@ void memory_destroy(struct memory *memory)
 	pressure_destroy(&memory->pressure);
 	pthread_mutex_destroy(&memory->fills_lock);
 	pthread_cond_destroy(&memory->slots_changed);
+	pthread_mutex_destroy(&memory->sought_lock);
 	pthread_mutex_destroy(&memory->slots_lock);
 }
 
@@ -78,6 +80,11 @@ static u64 sum_spaces(struct memory *memory, u64 (*figure)(const struct space *)
 u64 memory_resident_pages(struct memory *memory)
 {
 	return sum_spaces(memory, resident_pages);
+}
+
+u64 memory_stored_pages(struct memory *memory)
+{
+	return sum_spaces(memory, space_stored_pages);
 }
 
 u64 memory_metadata_bytes(struct memory *memory)

@@ -14,6 +14,7 @@
 #include "mem/budget.h"
 #include "mem/page.h"
 #include "mem/pressure.h"
+#include "mem/sought.h"
 
 #define MEMORY_MAX_SPACES 1024
 
@@ -72,6 +73,10 @@ struct memory {
 	struct sharing *sharing; /* NULL: nothing is shared */
 	_Atomic bool straining;	 /* the clock has to take what is in use */
 
+	pthread_mutex_t sought_lock; /* guards the next, and the counts of spaces and regions; innermost */
+	struct sought sought;
+	u32 sought_asked;
+
 	/* Where resolved faults are put for a recorder; NULL: nowhere. Freed by memory_destroy(). */
 	struct trace *_Atomic trace;
 
@@ -98,6 +103,9 @@ struct space *memory_get_space(struct memory *memory, u32 id);
 
 /* Pages resident in all guests together. */
 u64 memory_resident_pages(struct memory *memory);
+
+/* Pages of all guests together whose content is in a store, or in their descriptor. */
+u64 memory_stored_pages(struct memory *memory);
 
 /* What the descriptors and regions of all guests take, in bytes. */
 u64 memory_metadata_bytes(struct memory *memory);

@@ -61,17 +61,18 @@ static u32 continue_stream(struct readahead *readahead, struct readahead_stream 
 	return MIN(stream->total, readahead->limit);
 }
 
-static u32 start_stream(struct readahead *readahead, struct readahead_stream *stream)
+static u32 start_stream(struct readahead *readahead, struct readahead_stream *stream, bool sought)
 {
 	if (stream->window && stream->probe)
 		learn(readahead, false);
 	stream->total = 0;
-	stream->probe = readahead->starts++ % PROBE_EVERY == 0 ||
-			readahead->success < SUCCESS_ENOUGH || readahead->limit < GROUP_PAGES;
+	stream->probe = readahead->limit < GROUP_PAGES ||
+			(!sought && (readahead->starts++ % PROBE_EVERY == 0 ||
+				     readahead->success < SUCCESS_ENOUGH));
 	return stream->probe ? 1 : GROUP_PAGES;
 }
 
-struct readahead_window readahead_fault(struct readahead *readahead, u64 index)
+struct readahead_window readahead_fault(struct readahead *readahead, u64 index, bool sought)
 {
 	struct readahead_stream *stream = find_stream(readahead, index);
 	struct readahead_window window = {.first = index, .stream = stream};
@@ -82,7 +83,7 @@ struct readahead_window readahead_fault(struct readahead *readahead, u64 index)
 		stream->window = continue_stream(readahead, stream, index);
 	} else {
 		stream = oldest_stream(readahead);
-		stream->window = start_stream(readahead, stream);
+		stream->window = start_stream(readahead, stream, sought);
 		/* What was evicted as a group comes back as one. */
 		window.first = ALIGN_DOWN(index, stream->window);
 	}

@@ -8,7 +8,8 @@
  * was read before it, up to a region. A fault that belongs to no stream starts one. Whether it starts
  * with a whole group or with its page alone follows from probes: starts with one page, whose stream
  * either goes on (the guest reads runs) or is forgotten (it reads at random). While most go on, one
- * start in eight is a probe and the others bring their group; else every start is one. (Growing
+ * start in eight is a probe and the others bring their group; else every start is one, but where memory is
+ * sought. (Growing
  * windows are the idea of Linux's readahead; probes replace its accessed-bit hit counting, which an
  * outside manager cannot see.)
  *
@@ -44,7 +45,7 @@ struct readahead_pending {
 };
 
 struct readahead {
-	u32 limit;  /* pages of a window, at most; set before each fault */
+	u32 limit; /* pages of a window, at most; set before each fault */
 	struct readahead_stream streams[READAHEAD_STREAMS];
 	u32 faults;
 	u32 starts;
@@ -61,8 +62,9 @@ struct readahead_window {
 
 void readahead_init(struct readahead *readahead);
 
-/* The window for a fault on page `index`: holds it, lies within its region. */
-struct readahead_window readahead_fault(struct readahead *readahead, u64 index);
+/* The window for a fault on page `index`: holds it, lies within its region. `sought`: its neighbours are worth their
+ * place (mem/sought.h). */
+struct readahead_window readahead_fault(struct readahead *readahead, u64 index, bool sought);
 
 /* Puts pages [first, end) on the list of what is pending, before all that was there. The oldest of it is
  * forgotten. */

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "lib/types.h"
+#include "mem/sought.h"
 
 /* Pages are evicted and brought back in aligned groups: a fault costs 50-110 us, a page 2. */
 #define GROUP_PAGES   16U
@@ -43,6 +44,7 @@ struct region {
 	u32 clean;     /* groups write-protected by the scanner and not written since, a bit each */
 	u32 idle;      /* groups unmapped and not touched since, a bit each */
 	u32 evicted_at; /* memory.evictions when pages were last taken, in regions' worth */
+	struct sought_count sought;
 	u32 unmapped_s; /* when the hand of mem/cold.h unmapped it; 0: it did not, or it was used since */
 };
 

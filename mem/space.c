@@ -368,3 +368,10 @@ u32 relocate_salt(const struct memory *memory, struct page_owner owner)
 {
 	return memory->slots[owner.space].space->salt;
 }
+
+u64 space_stored_pages(const struct space *space)
+{
+	return page_table_count(&space->table, PAGE_SAME) +
+	       page_table_count(&space->table, PAGE_COMPRESSED) +
+	       page_table_count(&space->table, PAGE_DISK);
+}

@@ -122,6 +122,7 @@ struct space {
 	struct region *regions;
 	u8 *alias;		    /* the RAM file mapped here, with huge pages allowed */
 	struct readahead readahead; /* of the handler thread alone */
+	struct sought_count sought;
 	_Atomic u32 reading_ahead;  /* loads that nobody waits for, under way */
 	/* Of a VMM that drops memory: held while a REMOVE event is read and noted, and while a load
 	 * that ends in another thread puts its pages into the guest. Before region locks. */
@@ -195,6 +196,9 @@ static inline struct region *space_region(struct space *space, u64 index)
 {
 	return &space->regions[index / REGION_PAGES];
 }
+
+/* Pages whose content is in a store, or in their descriptor. */
+u64 space_stored_pages(const struct space *space);
 
 /* Where page `index` is mapped in the VMM; the whole region lies there in one piece. 0 when it is not
  * mapped, which a valid index never gives. */

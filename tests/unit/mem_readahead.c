@@ -9,7 +9,7 @@
 
 static struct readahead_window fault(struct readahead *readahead, u64 index)
 {
-	struct readahead_window window = readahead_fault(readahead, index);
+	struct readahead_window window = readahead_fault(readahead, index, false);
 
 	cr_assert_leq(window.first, index);
 	cr_assert_lt(index, window.first + window.count);
@@ -78,6 +78,25 @@ Test(mem_readahead, random_faults_fall_to_single_pages)
 	for (u32 i = 0; i < 100; i++)
 		pages += fault(&readahead, mem_random(&state) % FAR).count;
 	cr_expect_leq(pages, 110);
+}
+
+/* A guest that reads at random, here and there in memory that is sought. */
+Test(mem_readahead, what_is_sought_brings_its_group)
+{
+	struct readahead readahead;
+	struct readahead_window window;
+
+	readahead_init(&readahead);
+	read_at_random(&readahead, 1000);
+	for (u32 i = 1; i < 100; i++) {
+		window = readahead_fault(&readahead, FAR + i * 5000 + 3, true);
+		cr_expect_eq(window.count, GROUP_PAGES);
+		cr_expect_eq(window.first, ALIGN_DOWN(FAR + i * 5000 + 3, GROUP_PAGES));
+	}
+	cr_expect_eq(fault(&readahead, 2 * FAR).count, 1, "what is not sought still comes alone");
+	readahead.limit = 4;
+	cr_expect_eq(readahead_fault(&readahead, 3 * FAR, true).count, 1,
+		     "no more than a fault may bring");
 }
 
 Test(mem_readahead, a_guest_that_turns_to_reading_in_turn_is_noticed)
