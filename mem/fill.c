@@ -182,46 +182,57 @@ static void fail_for_memory(struct space *space, u64 index)
 		   index, space->memory->budget.limit / MiB, why);
 }
 
-bool fill_take_frame(struct space *space, u64 index, enum budget_class class)
+int fill_take_frame(struct space *space, u64 index, enum budget_class class)
 {
 	struct memory *memory = space->memory;
 
 	while (!budget_take(&memory->budget, PAGE_SIZE, class)) {
 		atomic_fetch_add_explicit(&memory->direct_reclaims, 1, memory_order_relaxed);
 		/* A guest that has failed only holds up its own end. */
-		if (!atomic_load(&space->failed) && memory->direct_reclaim &&
-		    memory->direct_reclaim(memory, 16 * PAGE_SIZE))
-			continue;
-		fail_for_memory(space, index);
-		return false;
+		if (atomic_load(&space->failed) || !memory->direct_reclaim ||
+		    !memory->direct_reclaim(memory, 16 * PAGE_SIZE, space)) {
+			fail_for_memory(space, index);
+			return -ENOMEM;
+		}
+		if (space->hungry_ns)
+			return -EAGAIN;
 	}
-	return true;
+	space->hungry_ns = 0;
+	return 0;
+}
+
+/* Gives up the pages whose bits are set, as they were. `again`: who waits for one is to touch it once more. */
+static void give_up(struct fill *fill, u64 which, bool again)
+{
+	struct region *region = space_region(fill->space, fill->first);
+
+	pthread_mutex_lock(&region->lock);
+	if (drop_pages(fill, which) || again)
+		wake(fill);
+	pthread_mutex_unlock(&region->lock);
 }
 
 /* Takes a frame for each page held; when there are not enough, only for the one that is waited for,
  * by reclaiming it if need be. False: none, and nothing is held any more. */
 static bool take_frames(struct fill *fill)
 {
-	struct space *space = fill->space;
-	struct memory *memory = space->memory;
-	struct region *region = space_region(space, fill->first);
+	struct memory *memory = fill->space->memory;
 	u64 wanted = fill->fault == FILL_AHEAD ? 0 : 1ULL << (fill->fault - fill->first);
+	int err;
 
 	if (budget_take(&memory->budget, __builtin_popcountll(fill->held) * PAGE_SIZE,
-			BUDGET_NORMAL))
+			BUDGET_NORMAL)) {
+		if (wanted)
+			fill->space->hungry_ns = 0;
 		return true;
-	pthread_mutex_lock(&region->lock);
-	if (drop_pages(fill, ~wanted))
-		wake(fill);
-	pthread_mutex_unlock(&region->lock);
+	}
+	give_up(fill, ~wanted, false);
 	if (!fill->held)
 		return false;
-	if (fill_take_frame(space, fill->fault, BUDGET_NORMAL))
-		return true;
-	pthread_mutex_lock(&region->lock);
-	drop_pages(fill, fill->held);
-	pthread_mutex_unlock(&region->lock);
-	return false;
+	err = fill_take_frame(fill->space, fill->fault, BUDGET_NORMAL);
+	if (err)
+		give_up(fill, fill->held, err == -EAGAIN);
+	return !err;
 }
 
 /* Puts the run of loaded pages [place, place + count) into the guest. Returns how many went in. */
@@ -482,7 +493,10 @@ static bool within_limit(struct space *space, u64 count, bool ahead)
 		if (ahead || atomic_load(&space->failed) || !memory->direct_reclaim ||
 		    entitlement_standing(space) == STANDING_AT_SWAP_MAX)
 			return !ahead;
-		memory->direct_reclaim(memory, count * PAGE_SIZE);
+		memory->direct_reclaim(memory, count * PAGE_SIZE, space);
+		space->hungry_ns = 0;
+		if (space_is_called(space))
+			return true;
 		if (entitlement_is_full(space, count))
 			usleep(1000);
 	}

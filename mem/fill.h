@@ -16,9 +16,10 @@
 /* What is filled together: pages whose content is made up, at hand, or far away. */
 enum fill_class { FILL_ZERO, FILL_MEMORY, FILL_SHARED, FILL_DISK, FILL_CLASSES };
 
-/* Takes a frame for a page that a guest waits for, by reclaiming it if need be. False: there is none to
- * be had, and the guest has been told. No lock held. */
-bool fill_take_frame(struct space *space, u64 index, enum budget_class class);
+/* Takes a frame for a page that a guest waits for, by reclaiming it if need be. Returns 0; -ENOMEM, there is none to be
+ * had, and the guest has been told; -EAGAIN, its VMM has said something that must be read first (space_is_called()): let
+ * the guest touch the page again. No lock held. */
+int fill_take_frame(struct space *space, u64 index, enum budget_class class);
 
 /* Which class a page in this state belongs to; FILL_CLASSES when there is nothing to bring back. */
 enum fill_class fill_class_of(enum page_state state);

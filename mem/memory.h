@@ -52,9 +52,10 @@ struct memory {
 	_Atomic u64 evict_refused; /* pages that no store had room for */
 	_Atomic u64 direct_reclaims;
 
-	/* Frees bytes on behalf of a fault that found no frame; false when nothing could be freed.
-	 * Both set by reclaim_create(). */
-	bool (*direct_reclaim)(struct memory *memory, u64 bytes);
+	/* Frees bytes on behalf of a fault that found no frame; false when nothing could be freed. `waiter`: whose handler
+	 * waits here, or NULL; when its VMM has something to say (space_is_called()), it returns true with nothing done.
+	 * Set by reclaim_create(). */
+	bool (*direct_reclaim)(struct memory *memory, u64 bytes, struct space *waiter);
 	_Atomic bool reclaiming; /* the background thread is at work */
 	/* So many bytes should be free as long as some guest has more than it should keep. */
 	_Atomic u64 free_goal;

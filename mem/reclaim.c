@@ -336,10 +336,18 @@ static bool has_room(const struct budget *budget, u64 bytes)
 	return budget_free(budget) >= budget->min + budget->breaks + bytes;
 }
 
-static bool direct_reclaim(struct memory *memory, u64 bytes)
+/* What a handler has found of room, or not, since it began to look: it may come back for more. */
+static bool end_hunger(struct space *waiter, bool found)
+{
+	if (waiter)
+		waiter->hungry_ns = 0;
+	return found;
+}
+
+static bool direct_reclaim(struct memory *memory, u64 bytes, struct space *waiter)
 {
 	struct reclaim *reclaim = memory->reclaim;
-	u64 began_ns = clock_now_ns();
+	u64 began_ns = waiter && waiter->hungry_ns ? waiter->hungry_ns : clock_now_ns();
 	u32 pause_us = 500;
 
 	for (;;) {
@@ -348,15 +356,20 @@ static bool direct_reclaim(struct memory *memory, u64 bytes)
 		/* Somebody else may have been luckier, or have ended. */
 		if (free_some(reclaim, bytes, DIRECT_ROOM_BYTES) > 0 ||
 		    atomic_load(&reclaim->progress) != before)
-			return !starving(reclaim, began_ns) || !give_up(reclaim);
+			return end_hunger(waiter,
+					  !starving(reclaim, began_ns) || !give_up(reclaim));
 		if (has_room(&memory->budget, bytes))
-			return true;
+			return end_hunger(waiter, true);
 		usleep(pause_us);
 		pause_us = 10000;
 		if (store_stalled(reclaim))
 			began_ns = clock_now_ns();
 		else if (clock_now_ns() - began_ns >= reclaim_test_patience_ns && give_up(reclaim))
-			return false;
+			return end_hunger(waiter, false);
+		if (waiter && space_is_called(waiter)) {
+			waiter->hungry_ns = began_ns;
+			return true;
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <numa.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -374,4 +375,11 @@ u64 space_stored_pages(const struct space *space)
 	return page_table_count(&space->table, PAGE_SAME) +
 	       page_table_count(&space->table, PAGE_COMPRESSED) +
 	       page_table_count(&space->table, PAGE_DISK);
+}
+
+bool space_is_called(const struct space *space)
+{
+	struct pollfd uffd = {.fd = space->options.uffd, .events = POLLIN};
+
+	return space->options.removes && poll(&uffd, 1, 0) > 0;
 }

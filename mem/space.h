@@ -123,6 +123,7 @@ struct space {
 	u8 *alias;		    /* the RAM file mapped here, with huge pages allowed */
 	struct readahead readahead; /* of the handler thread alone */
 	struct sought_count sought;
+	u64 hungry_ns; /* the handler has looked for memory since then; 0: it does not */
 	_Atomic u32 reading_ahead;  /* loads that nobody waits for, under way */
 	/* Of a VMM that drops memory: held while a REMOVE event is read and noted, and while a load
 	 * that ends in another thread puts its pages into the guest. Before region locks. */
@@ -180,6 +181,10 @@ int space_zap(struct space *space, const struct space_range *ranges, u32 count);
 
 /* The VMM did what it was asked. */
 void space_zapped(struct space *space);
+
+/* Whether its VMM drops memory and has said something that nobody has read yet: till then the kernel refuses to evict
+ * or to fill any of it (-EAGAIN). */
+bool space_is_called(const struct space *space);
 
 /* So many more of the guest's threads wait for memory, or fewer: its pressure, and the host's. */
 void space_waits(struct space *space, s32 more);

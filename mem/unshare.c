@@ -197,7 +197,7 @@ void unshare_for_write(struct space *space, u64 index, u64 began)
 	taken = span(space, index);
 	if (taken == 1 || !budget_take(&memory->budget, taken * PAGE_SIZE, BUDGET_BREAK)) {
 		taken = 1;
-		if (!fill_take_frame(space, index, BUDGET_BREAK))
+		if (fill_take_frame(space, index, BUDGET_BREAK))
 			return;
 	}
 	breaking.count = taken;

@@ -89,7 +89,7 @@ static u32 refused(struct miser *miser, u32 times)
 	u32 count = 0;
 
 	while (clock_now_ns() < end)
-		count += !miser->memory.direct_reclaim(&miser->memory, 16 * PAGE_SIZE);
+		count += !miser->memory.direct_reclaim(&miser->memory, 16 * PAGE_SIZE, NULL);
 	return count;
 }
 
@@ -127,7 +127,7 @@ Test(mem_crumbs, memory_that_another_gave_back_is_seen)
 
 	start(&miser, UINT32_MAX, 0, true);
 	budget_give(&miser.memory.budget, 64 * MiB);
-	cr_expect(miser.memory.direct_reclaim(&miser.memory, 16 * PAGE_SIZE));
+	cr_expect(miser.memory.direct_reclaim(&miser.memory, 16 * PAGE_SIZE, NULL));
 	stop(&miser);
 }
 
@@ -168,7 +168,7 @@ Test(mem_crumbs, a_device_that_stalls_is_waited_for)
 	start(&miser, UINT32_MAX, 0, true);
 	atomic_store(&miser.stalled_ns, PATIENCE);
 	cr_assert_eq(pthread_create(&thread, NULL, end_the_stall, &miser), 0);
-	cr_expect(miser.memory.direct_reclaim(&miser.memory, 16 * PAGE_SIZE));
+	cr_expect(miser.memory.direct_reclaim(&miser.memory, 16 * PAGE_SIZE, NULL));
 	pthread_join(thread, NULL);
 	stop(&miser);
 }

@@ -3,14 +3,35 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "mem/populate.h"
 #include "mem/guard.h"
+#include "mem/reclaim.h"
 #include "mem/uffd.h"
 #include "tests/unit/mem_rig.h"
 
 #define ALL_GROUPS UINT32_MAX
+
+/* A reclaimer that finds nothing. */
+static u64 nothing_to_count(struct reclaimer *reclaimer)
+{
+	(void)reclaimer;
+	return 0;
+}
+
+static s64 nothing_to_free(struct reclaimer *reclaimer, u64 bytes)
+{
+	(void)reclaimer, (void)bytes;
+	return 0;
+}
+
+static const struct reclaimer_ops barren_ops = {
+	.name = "barren",
+	.count = nothing_to_count,
+	.scan = nothing_to_free,
+};
 
 static void *touch_page_1(void *argument)
 {
@@ -152,6 +173,44 @@ Test(mem_fail, without_memory_or_reclaim_the_guest_is_told)
 	mem_guest_end(&rig.guest);
 	pthread_join(thread, NULL);
 	rig.memory.budget.used = 0;
+	mem_rig_stop(&rig);
+}
+
+/*
+ * As long as an event of a discard is unread the kernel lets nobody take anything from that guest. The thread that
+ * reads it is the one that waits for memory; here, memory that only the discard will give.
+ */
+Test(mem_fail, a_vmm_that_discards_is_heard_while_its_guest_waits_for_memory, .timeout = 60)
+{
+	struct mem_guest_options options = {.bytes = 8 * MiB, .small = true, .removes = true};
+	struct reclaimer barren = {.ops = &barren_ops}, *reclaimers[] = {&barren, NULL};
+	struct budget *budget;
+	struct reclaim *reclaim;
+	struct mem_rig rig;
+	pthread_t thread;
+	u64 charged;
+
+	mem_rig_start_with(&rig, &options, 64 * MiB, false);
+	budget = &rig.memory.budget;
+	cr_assert_eq(reclaim_create(&rig.memory, reclaimers, 1000, &reclaim), 0);
+	/* The handler is told of it. */
+	atomic_store(&rig.guest.stop, false);
+	mem_guest_settle(&rig.guest);
+	for (u64 i = REGION_PAGES; i < REGION_PAGES + 64; i++)
+		mem_guest_write(&rig.guest, i, 1);
+	mem_guest_settle(&rig.guest);
+	charged = budget_free(budget) - budget->min;
+	budget_charge(budget, charged);
+	pthread_create(&thread, NULL, touch_page_1, &rig.guest);
+	while (!rig.memory.direct_reclaims)
+		usleep(1000);
+	cr_expect_eq(madvise(rig.guest.ram + REGION_SIZE, 64 * PAGE_SIZE, MADV_REMOVE), 0);
+	pthread_join(thread, NULL);
+	cr_expect_not(rig.guest.failed, "%s", rig.guest.why);
+	budget_give(budget, charged);
+	mem_guest_settle(&rig.guest);
+	reclaim_destroy(reclaim);
+	mem_rig_check_counters(&rig);
 	mem_rig_stop(&rig);
 }
 
