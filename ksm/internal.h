@@ -72,7 +72,7 @@ struct ksm {
 	_Atomic u32 pages_to_scan;
 	u64 scan_began_ns, scan_began_cpu_ns, scan_pages;
 	u64 home_due_ns;
-	u8 group[GROUP_PAGES * PAGE_SIZE]; /* pages to be looked at */
+	_Alignas(64) u8 group[GROUP_PAGES * PAGE_SIZE]; /* pages to be looked at */
 
 	/* The thread. */
 	pthread_t thread;

@@ -22,12 +22,20 @@ static int spawn(struct process *process, int socket)
 {
 	char *const argv[] = {"ballast", "vmm", "--socket", "3", NULL};
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
 	int result;
 
 	posix_spawn_file_actions_init(&actions);
 	/* Should the socket be 3 already, this clears its close-on-exec flag all the same. */
 	posix_spawn_file_actions_adddup2(&actions, socket, VMM_SOCKET);
-	result = posix_spawn(&process->pid, "/proc/self/exe", &actions, NULL, argv, environ);
+	/* Threads of ours block signals (lib/thread.h); a process does not. */
+	sigemptyset(&none);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	result = posix_spawn(&process->pid, "/proc/self/exe", &actions, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	if (result) {
 		process->pid = -1;

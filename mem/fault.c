@@ -19,6 +19,11 @@
 /* What all guests have is summed up once in so many faults. */
 #define ASKED_PER_SUM 32U
 
+/* So many loads that nobody waits for are under way for one guest. More would go stale, and hold up others. */
+#define LOADS_AHEAD 4U
+
+_Static_assert(2 * GROUP_PAGES <= FILL_PAGES, "what a fault claims of a window fits a fill");
+
 struct fault {
 	u64 index;
 	u64 flags; /* UFFD_PAGEFAULT_FLAG_* */
@@ -140,17 +145,27 @@ static bool fill_for(struct space *space, const struct readahead_window *window,
 	return waits;
 }
 
+/* What all guests have. Takes and gives back references. */
+static void sum_up(struct memory *memory)
+{
+	u64 resident = memory_resident_pages(memory), stored = memory_stored_pages(memory);
+
+	pthread_mutex_lock(&memory->sought_lock);
+	sought_advance(&memory->sought, atomic_load(&memory->evictions), resident, stored);
+	pthread_mutex_unlock(&memory->sought_lock);
+}
+
 /* Whether what is stored around a page is worth its place in memory. */
 static bool is_sought(struct space *space, const struct miss *miss)
 {
 	struct memory *memory = space->memory;
-	u64 evictions = atomic_load_explicit(&memory->evictions, memory_order_relaxed);
 	bool sought;
 
+	if (atomic_fetch_add_explicit(&memory->sought_asked, 1, memory_order_relaxed) %
+		    ASKED_PER_SUM ==
+	    0)
+		sum_up(memory);
 	pthread_mutex_lock(&memory->sought_lock);
-	if (memory->sought_asked++ % ASKED_PER_SUM == 0)
-		sought_advance(&memory->sought, evictions, memory_resident_pages(memory),
-			       memory_stored_pages(memory));
 	sought = sought_here(&memory->sought, &space_region(space, miss->index)->sought,
 			     miss->absent, &space->sought, space_stored_pages(space));
 	pthread_mutex_unlock(&memory->sought_lock);
@@ -215,8 +230,10 @@ bool fault_read_ahead(struct space *space)
 	const struct budget *budget = &space->memory->budget;
 	struct readahead_window piece;
 
-	if (!fill_may_read_ahead(space) || budget_free(budget) < budget->low ||
-	    !readahead_take(&space->readahead, &piece))
+	/* What is left then comes with the guest's next fault. */
+	if (atomic_load(&space->reading_ahead) >= LOADS_AHEAD)
+		return false;
+	if (!readahead_take(&space->readahead, &piece) || budget_free(budget) < budget->low)
 		return false;
 	fill_window(space, piece.first, piece.count, FILL_MEMORY, FILL_AHEAD, 0);
 	fill_window(space, piece.first, piece.count, FILL_DISK, FILL_AHEAD, 0);

@@ -13,9 +13,7 @@
 #include "mem/trace.h"
 #include "mem/uffd.h"
 
-#define FILLS_KEPT 32U
-/* So many loads that nobody waits for are under way for one guest. More would go stale, and hold up others. */
-#define LOADS_AHEAD 4U
+#define FILLS_KEPT  32U
 #define LIMIT_TRIES 200U /* of a millisecond: longer than a VMM is waited for */
 
 struct fill {
@@ -418,11 +416,10 @@ static void fill_loaded(struct page_load *load)
 	struct fill *fill = container_of(load, struct fill, load);
 	struct space *space = fill->space;
 
+	atomic_fetch_sub(&space->reading_ahead, fill->load.ahead);
 	fill_finish(fill);
 	if (fill->fault != FILL_AHEAD)
 		space_waits(space, -1);
-	else
-		atomic_fetch_sub(&space->reading_ahead, 1);
 	fill_free(space->memory, fill);
 	space_put(space);
 }
@@ -503,11 +500,6 @@ static bool within_limit(struct space *space, u64 count, bool ahead)
 	return true;
 }
 
-bool fill_may_read_ahead(const struct space *space)
-{
-	return atomic_load(&space->reading_ahead) < LOADS_AHEAD;
-}
-
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began)
 {
@@ -515,8 +507,6 @@ bool fill_window(struct space *space, u64 first, u64 count, enum fill_class clas
 	bool waited_for;
 
 	assert(count <= FILL_PAGES);
-	if (fault == FILL_AHEAD && class == FILL_DISK && !fill_may_read_ahead(space))
-		return false;
 	if (!within_limit(space, count, fault == FILL_AHEAD))
 		return false;
 	fill = fill_alloc(space->memory);

@@ -35,9 +35,6 @@ enum fill_class fill_class_of(enum page_state state);
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began);
 
-/* Whether more may be loaded from a device for nobody in particular: else fill_window() leaves it where it is. */
-bool fill_may_read_ahead(const struct space *space);
-
 /* Frees the buffers kept for fills to come. When none is under way. */
 void fill_drain(struct memory *memory);
 

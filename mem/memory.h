@@ -76,7 +76,7 @@ struct memory {
 
 	pthread_mutex_t sought_lock; /* guards the next, and the counts of spaces and regions; innermost */
 	struct sought sought;
-	u32 sought_asked;
+	_Atomic u32 sought_asked;
 
 	/* Where resolved faults are put for a recorder; NULL: nowhere. Freed by memory_destroy(). */
 	struct trace *_Atomic trace;

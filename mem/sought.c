@@ -45,7 +45,7 @@ void sought_note(struct sought *sought, struct sought_count *region, struct soug
 	add(sought, &sought->all, faults);
 }
 
-bool sought_here(const struct sought *sought, const struct sought_count *region, u64 region_stored,
+bool sought_here(const struct sought *sought, const struct sought_count *region, u64 region_missing,
 		 const struct sought_count *guest, u64 guest_stored)
 {
 	u32 faults = faults_now(sought, &sought->all);
@@ -55,6 +55,6 @@ bool sought_here(const struct sought *sought, const struct sought_count *region,
 	if (faults < FAULTS_MIN || !of_guest)
 		return false;
 	here = (faults_now(sought, region) + PRIOR_FAULTS) /
-	       ((double)region_stored + PRIOR_FAULTS * (double)guest_stored / of_guest);
+	       ((double)region_missing + PRIOR_FAULTS * (double)guest_stored / of_guest);
 	return 2 * here * (double)sought->stored > MARGIN_HALVES * (double)faults;
 }

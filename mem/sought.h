@@ -36,8 +36,9 @@ void sought_advance(struct sought *sought, u64 left, u64 resident, u64 stored);
 void sought_note(struct sought *sought, struct sought_count *region, struct sought_count *guest,
 		 u32 pages);
 
-/* Whether pages of the region, of which so many are stored, and so many of its guest's, are wanted more than others. */
-bool sought_here(const struct sought *sought, const struct sought_count *region, u64 region_stored,
+/* Whether pages of the region, of which so many are not in memory, are wanted more than others. Of its guest's so many
+ * are stored; what was never touched counts as missing in a region, which is rated too low then. */
+bool sought_here(const struct sought *sought, const struct sought_count *region, u64 region_missing,
 		 const struct sought_count *guest, u64 guest_stored);
 
 #endif

@@ -41,7 +41,7 @@ struct page_load_slot {
  */
 struct page_load {
 	u32 count;
-	bool ahead;   /* nobody waits for it: those that are waited for go first */
+	bool ahead;   /* nobody waits for it as it begins: those that are waited for go first */
 	bool patient; /* the caller has nothing else to do: load() may take as long as the device */
 	struct page_load_slot *slots;
 	void (*done)(struct page_load *load);

@@ -26,7 +26,7 @@
 #define START_BATCH 16U
 /* Of the depth, what is read ahead has one part in so many while others may come. */
 #define AHEAD_PART    4U
-#define OVERTAKEN_MAX 16U
+#define OVERTAKEN_MAX 4U
 
 struct read {
 	struct ring_request request;
@@ -55,7 +55,8 @@ struct reader {
 	u32 idle[READS_MAX]; /* buffers */
 	struct line line;    /* of reads that are waited for */
 	struct line ahead;   /* of those that are not */
-	u32 overtaken;	     /* reads that went before the first of `ahead` since it came first */
+	u32 ahead_count;     /* of these under way */
+	u32 overtaken;	     /* reads that have begun since one of these did */
 };
 
 int reader_create(struct swapfile *file, struct budget *budget, struct reader **result)
@@ -168,19 +169,32 @@ u32 reader_depth(struct reader *reader)
 	return depth;
 }
 
+static bool is_ahead(const struct read *read)
+{
+	return read->batch->load->ahead;
+}
+
 /* With the lock held: whose first read is the next to start; NULL: none now. What is read ahead has a part of the
- * depth, so that others need not wait for it, and is not overtaken for ever. */
+ * depth, so that others need not wait for it, and is not overtaken for ever: a guest may have come to wait for it. */
 static struct line *choose_line(struct reader *reader)
 {
-	u32 under_way = READS_MAX - reader->idle_count;
-	bool ahead = !STAILQ_EMPTY(&reader->ahead), waited = !STAILQ_EMPTY(&reader->line);
+	bool waited = !STAILQ_EMPTY(&reader->line);
 
-	if (under_way >= reader->depth)
+	if (READS_MAX - reader->idle_count >= reader->depth)
 		return NULL;
-	if (ahead && (waited ? reader->overtaken >= OVERTAKEN_MAX
-			     : under_way < MAX(reader->depth / AHEAD_PART, 1U)))
+	if (!STAILQ_EMPTY(&reader->ahead) &&
+	    reader->ahead_count < MAX(reader->depth / AHEAD_PART, 1U) &&
+	    (!waited || reader->overtaken >= OVERTAKEN_MAX))
 		return &reader->ahead;
 	return waited ? &reader->line : NULL;
+}
+
+/* With the lock held. */
+static void take_buffer(struct reader *reader, struct read *read)
+{
+	read->request.buffer = reader->idle[--reader->idle_count];
+	reader->ahead_count += is_ahead(read);
+	reader->overtaken = is_ahead(read) ? 0 : reader->overtaken + 1;
 }
 
 /* With the lock held: the reads to start now, up to START_BATCH. */
@@ -193,8 +207,7 @@ static u32 take_startable(struct reader *reader, struct ring_request **requests)
 		struct read *read = STAILQ_FIRST(line);
 
 		STAILQ_REMOVE_HEAD(line, in_line);
-		reader->overtaken = line == &reader->ahead ? 0 : reader->overtaken + 1;
-		read->request.buffer = reader->idle[--reader->idle_count];
+		take_buffer(reader, read);
 		requests[count++] = &read->request;
 	}
 	return count;
@@ -213,10 +226,11 @@ static void start_reads(struct reader *reader)
 	} while (count == START_BATCH);
 }
 
-static void give_buffer(struct reader *reader, u32 buffer)
+static void give_buffer(struct reader *reader, struct read *read)
 {
 	pthread_mutex_lock(&reader->lock);
-	reader->idle[reader->idle_count++] = buffer;
+	reader->idle[reader->idle_count++] = read->request.buffer;
+	reader->ahead_count -= is_ahead(read);
 	pthread_mutex_unlock(&reader->lock);
 	start_reads(reader);
 }
@@ -230,7 +244,7 @@ static void read_complete(struct ring_request *request, s32 result)
 	struct page_load *load = batch->load;
 
 	decode(read, result);
-	give_buffer(reader, request->buffer);
+	give_buffer(reader, read);
 	if (atomic_fetch_sub(&batch->pending, 1) > 1)
 		return;
 	free(batch);
@@ -306,17 +320,18 @@ static struct read_batch *make_batch(struct reader *reader, struct page_load *lo
 	return batch;
 }
 
-/* A buffer for a read that need not stand in line. */
-static bool take_buffer(struct reader *reader, u32 *buffer)
+/* A read that need not stand in line. */
+static bool may_pass(struct reader *reader, struct read *read)
 {
-	bool taken;
+	bool passes;
 
 	pthread_mutex_lock(&reader->lock);
-	taken = READS_MAX - reader->idle_count < reader->depth && STAILQ_EMPTY(&reader->line);
-	if (taken)
-		*buffer = reader->idle[--reader->idle_count];
+	passes = READS_MAX - reader->idle_count < reader->depth && STAILQ_EMPTY(&reader->line) &&
+		 (STAILQ_EMPTY(&reader->ahead) || reader->overtaken < OVERTAKEN_MAX);
+	if (passes)
+		take_buffer(reader, read);
 	pthread_mutex_unlock(&reader->lock);
-	return taken;
+	return passes;
 }
 
 /* Has a read done while the caller waits: that spares two changes of threads, which take longer than the device where
@@ -325,10 +340,10 @@ static bool read_now(struct read *read)
 {
 	struct reader *reader = read->batch->reader;
 
-	if (!take_buffer(reader, &read->request.buffer))
+	if (!may_pass(reader, read))
 		return false;
 	decode(read, transfer(reader, &read->request));
-	give_buffer(reader, read->request.buffer);
+	give_buffer(reader, read);
 	return true;
 }
 
@@ -352,7 +367,7 @@ int reader_load(struct reader *reader, struct page_load *load)
 	pthread_mutex_lock(&reader->lock);
 	line = load->ahead ? &reader->ahead : &reader->line;
 	if (load->ahead && STAILQ_EMPTY(line))
-		reader->overtaken = 0;
+		reader->overtaken = 0; /* not by those before it came */
 	for (u32 i = 0; i < reads; i++)
 		STAILQ_INSERT_TAIL(line, &batch->read[i], in_line);
 	pthread_mutex_unlock(&reader->lock);

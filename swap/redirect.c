@@ -53,6 +53,7 @@ struct redirect *redirect_create(struct page_load *load, struct shared *shared)
 	redirect->load = (struct page_load){
 		.slots = redirect->slots,
 		.done = redirect_done,
+		.ahead = load->ahead,
 		.patient = load->patient,
 	};
 	redirect->whole = load;
