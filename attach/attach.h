@@ -123,7 +123,7 @@ struct attach_region {
 	u64 length;	 /* bytes; all four are multiples of the region size */
 };
 
-/* VMM: mapped and registered (MISSING|MINOR|WP). fds: [0] userfaultfd. */
+/* VMM: mapped and registered (MISSING|WP). fds: [0] userfaultfd. */
 struct attach_memory {
 	struct attach_header header;
 	u32 accel; /* the one in use, never AUTO */

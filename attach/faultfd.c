@@ -55,12 +55,12 @@ int faultfd_open(bool kernel_faults)
 	return fd;
 }
 
-int faultfd_register(int faultfd, u64 start, u64 length)
+int faultfd_register(int faultfd, u64 start, u64 length, bool removes)
 {
 	struct uffdio_register area = {
 		.range = {.start = start, .len = length},
-		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR |
-			UFFDIO_REGISTER_MODE_WP,
+		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP |
+			(removes ? UFFDIO_REGISTER_MODE_MINOR : 0),
 	};
 
 	return ioctl(faultfd, UFFDIO_REGISTER, &area) ? -errno : 0;

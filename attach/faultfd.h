@@ -15,9 +15,10 @@
  */
 int faultfd_open(bool kernel_faults);
 
-/* Registers guest memory (missing, minor, write-protect): `length` bytes at `start`, page-aligned. Call before
- * anything touches it. Returns 0 or -errno. */
-int faultfd_register(int faultfd, u64 start, u64 length);
+/* Registers guest memory (missing, write-protect): `length` bytes at `start`, page-aligned. Call before
+ * anything touches it. removes: of a VMM that drops memory of its own accord (minor, too: no touch may come before what
+ * it said of that was read). Returns 0 or -errno. */
+int faultfd_register(int faultfd, u64 start, u64 length, bool removes);
 
 /*
  * Whether a descriptor that came from a VMM is a userfaultfd that a manager can work with: reading anything

@@ -58,7 +58,7 @@ static int bare_open(struct bare *bare)
 	bare->uffd = faultfd_open(true);
 	err = bare->uffd < 0 ? bare->uffd
 			     : faultfd_register(bare->uffd, (u64)(uintptr_t)bare->ram.base,
-						bare->ram.bytes);
+						bare->ram.bytes, false);
 	return err ? err : -pthread_create(&bare->thread, NULL, bare_serve, bare);
 }
 

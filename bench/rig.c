@@ -124,9 +124,9 @@ static int map_ram(struct rig *rig, const struct rig_options *options, int *file
 	if (err)
 		return err;
 	rig->uffd = faultfd_open(true);
-	return rig->uffd < 0
-		       ? rig->uffd
-		       : faultfd_register(rig->uffd, (u64)(uintptr_t)rig->ram.base, rig->ram.bytes);
+	return rig->uffd < 0 ? rig->uffd
+			     : faultfd_register(rig->uffd, (u64)(uintptr_t)rig->ram.base,
+						rig->ram.bytes, false);
 }
 
 static int open_ksm(struct rig *rig, int file)

@@ -33,7 +33,7 @@
 #define STAT(name, tag, text)                                                                      \
 	{                                                                                          \
 		"balloon/stats/" name, LINES(text_stat), .state = BALLOON_STAT_##tag,              \
-		.help = "its driver says: " text                                                   \
+							 .help = "its driver says: " text          \
 	}
 
 static int write_knob(const struct attr_target *target, const struct attr *attr, u64 value,
@@ -477,7 +477,7 @@ static const struct attr guest_attrs[] = {
 	{ "fault/missing", COUNTER(NONE), GUEST(faults_missing),
 	  .help = "faults on pages that were not there" },
 	{ "fault/minor", COUNTER(NONE), GUEST(faults_minor),
-	  .help = "faults on pages that were there and not mapped" },
+	  .help = "faults on pages that were there and not mapped, of a VMM that drops memory itself" },
 	{ "fault/wp", COUNTER(NONE), GUEST(faults_wp),
 	  .help = "writes to pages that were write-protected" },
 	{ "fault/remove", COUNTER(PAGES), GUEST(faults_removed),

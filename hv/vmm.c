@@ -118,7 +118,7 @@ static int make_guest(struct vmm *vmm, int ram_fd, int data_fd, char *text)
 		return err;
 	}
 	err = faultfd_register(vmm->faultfd, (u64)(uintptr_t)vmm->guest->ram.base,
-			       vmm->guest->ram.bytes);
+			       vmm->guest->ram.bytes, false);
 	if (err) {
 		snprintf(text, ATTACH_TEXT_MAX,
 			 "cannot register guest memory with userfaultfd: %s: Linux 5.19 or later "

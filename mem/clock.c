@@ -8,6 +8,7 @@
 #include "mem/entitlement.h"
 #include "mem/evict.h"
 #include "mem/space.h"
+#include "mem/split.h"
 
 #define QUEUE_MAX    16384U		   /* regions between the hands: 32 GiB */
 #define ZAP_BATCH    32U		   /* regions unmapped by one request */
@@ -15,7 +16,11 @@
 /* So long the others are asked, once those who should give cannot; and so long those within their min. */
 #define LAX_KEEP_NS (3 * NSEC_PER_SEC)
 #define LAX_MIN_NS  NSEC_PER_SEC
-#define ALL_GROUPS   UINT32_MAX
+/* So much of the memory that may be taken lies between the hands. What comes back stays for a turn, and a page is in use
+ * if it is touched once while they pass: the nearer this is to a turn, the less stays that is touched once only. */
+#define SPREAD_NUM   3
+#define SPREAD_DEN   4
+#define SPLIT_BATCH  4U /* ... of which so many are split: each takes some 0.7 ms */
 #define FORCE_GROUPS 8U /* of a region at a time */
 
 /* How hard the back hand tries. */
@@ -25,6 +30,14 @@ struct candidate {
 	u32 space;
 	u32 region;
 	u64 zapped_ns;
+	u32 pages;  /* resident then */
+	bool again; /* it was here before, but the store was full */
+	u32 zap;    /* its place among the answered: space.zaps is that or more once it is */
+};
+
+/* Pages of a region, a bit each. */
+struct victims {
+	u64 pages[REGION_PAGES / 64];
 };
 
 struct clock {
@@ -36,14 +49,15 @@ struct clock {
 	u32 hand_region;
 	struct candidate *queue; /* between the hands, a ring */
 	u32 head, length;
+	u64 between; /* pages that were resident in those regions, when they were unmapped */
 	enum effort effort;
-	u32 barren;	   /* regions in a row that gave next to nothing */
-	u32 rotation;	   /* which groups force takes next */
+	u32 barren;	     /* regions in a row that gave next to nothing */
+	u32 rotation;	     /* which groups force takes next */
 	enum standing floor; /* who stands lower is spared */
-	enum standing bar; /* who stands lower gives nothing that is in use */
-	enum standing lax; /* ... but not who stands so high, */
-	u64 lax_until_ns;  /* ... till then */
-	u64 dry_since_ns;  /* nothing to look at since then; 0: there was */
+	enum standing bar;   /* who stands lower gives nothing that is in use */
+	enum standing lax;   /* ... but not who stands so high, */
+	u64 lax_until_ns;    /* ... till then */
+	u64 dry_since_ns;    /* nothing to look at since then; 0: there was */
 };
 
 static bool spared(const struct clock *clock, const struct space *space)
@@ -77,11 +91,24 @@ static void loosen(struct clock *clock, u64 now_ns)
 	clock->lax_until_ns = now_ns + (again ? LAX_MIN_NS : LAX_KEEP_NS);
 }
 
-/* Whether the front hand should unmap this region; arms it if we look at groups. */
-static bool sample_region(struct clock *clock, struct space *space, u64 index)
+/* Armed and in small pages, so that what is idle in it can be told from what is not. Region's lock held. */
+static void break_region(struct space *space, u64 index, u32 *splits)
+{
+	struct region *region = &space->regions[index];
+
+	if (region_arm(space, index * REGION_PAGES))
+		return;
+	region->watched = false;
+	if (region->huge && !split_all(space, index * REGION_PAGES))
+		(*splits)++;
+}
+
+/* Whether the front hand should unmap this region; breaks it if we look inside. */
+static u32 sample_region(struct clock *clock, struct space *space, u64 index, u32 *splits)
 {
 	struct region *region = &space->regions[index];
 	bool sample;
+	u32 pages;
 
 	pthread_mutex_lock(&region->lock);
 	sample = region->resident && !region->sampled;
@@ -90,25 +117,27 @@ static bool sample_region(struct clock *clock, struct space *space, u64 index)
 		sample = false;
 	}
 	if (sample && clock->effort >= EFFORT_BREAK)
-		region_arm(space, index * REGION_PAGES);
-	if (sample && clock->effort >= EFFORT_BREAK)
-		region->watched = false;
+		break_region(space, index, splits);
 	if (sample) {
 		region->sampled = true;
-		region->used = false;
+		region->used = 0;
 		region->unmapped_s = 0;
-		region->idle = ALL_GROUPS;
 	}
+	pages = sample ? region->resident : 0;
 	pthread_mutex_unlock(&region->lock);
-	return sample;
+	return pages;
 }
 
-static void enqueue(struct clock *clock, u32 space, u32 region)
+/* Nothing is asked of the VMM just now, so that the next answer is to what comes. */
+static void enqueue(struct clock *clock, const struct space *space, u32 region, u32 pages)
 {
+	clock->between += pages;
 	clock->queue[(clock->head + clock->length++) % QUEUE_MAX] = (struct candidate){
-		.space = space,
+		.space = space->id,
 		.region = region,
 		.zapped_ns = clock_now_ns(),
+		.pages = pages,
+		.zap = atomic_load(&space->zaps) + 1,
 	};
 }
 
@@ -126,16 +155,17 @@ static void add_range(struct space_range *ranges, u32 *count, u64 region)
 static u32 sample_space(struct clock *clock, struct space *space)
 {
 	struct space_range ranges[ZAP_BATCH];
-	u32 count = 0, sampled = 0;
+	u32 count = 0, sampled = 0, splits = 0;
 
 	while (clock->hand_region < space->region_count && sampled < ZAP_BATCH &&
-	       clock->length < QUEUE_MAX) {
+	       splits < SPLIT_BATCH && clock->length < QUEUE_MAX) {
 		u32 index = clock->hand_region++;
+		u32 pages = sample_region(clock, space, index, &splits);
 
-		if (!sample_region(clock, space, index))
+		if (!pages)
 			continue;
 		add_range(ranges, &count, index);
-		enqueue(clock, space->id, index);
+		enqueue(clock, space, index, pages);
 		sampled++;
 	}
 	if (count)
@@ -168,33 +198,77 @@ static void advance_front(struct clock *clock)
 	}
 }
 
-/* Which groups of a region nobody has touched since the front hand was there. */
-static u32 cold_groups(struct space *space, const struct candidate *candidate)
+static bool answered(const struct space *space, const struct candidate *candidate)
+{
+	return (s32)(atomic_load(&space->zaps) - candidate->zap) >= 0;
+}
+
+static void add_groups(struct victims *victims, u32 groups)
+{
+	for (u32 i = 0; i < REGION_GROUPS; i++) {
+		if (groups >> i & 1)
+			victims->pages[i * GROUP_PAGES / 64] |= 0xffffULL << i * GROUP_PAGES % 64;
+	}
+}
+
+static void spare_groups(struct victims *victims, u32 groups)
+{
+	struct victims spared = {{0}};
+
+	add_groups(&spared, groups);
+	for (u32 i = 0; i < ARRAY_SIZE(victims->pages); i++)
+		victims->pages[i] &= ~spared.pages[i];
+}
+
+/* Leaves out pages of whose group some are in use. */
+static void whole_groups_only(struct victims *victims)
+{
+	u32 used = 0;
+
+	for (u32 i = 0; i < REGION_GROUPS; i++) {
+		u64 group = victims->pages[i * GROUP_PAGES / 64] >> i * GROUP_PAGES % 64;
+
+		used |= (u32)((group & 0xffff) != 0xffff) << i;
+	}
+	spare_groups(victims, used);
+}
+
+/* The pages of a region that nobody has touched since the front hand was there. Where that cannot be seen, or the VMM
+ * does not answer, that is all but those that were filled since. */
+static void find_cold(const struct clock *clock, struct space *space,
+		      const struct candidate *candidate, struct victims *victims)
 {
 	struct region *region = &space->regions[candidate->region];
-	bool whole, used;
-	u32 idle;
+	u32 used;
 
 	pthread_mutex_lock(&region->lock);
 	region->sampled = false;
 	used = region->used;
-	idle = region->idle;
-	whole = region->mapping == REGION_WHOLE;
 	pthread_mutex_unlock(&region->lock);
-	if (whole && used)
-		idle = 0;
-	else if (whole && region_unmapped(space, (u64)candidate->region * REGION_PAGES, &idle))
-		idle = ALL_GROUPS;
-	return idle;
+	if (!space_is_sampled(space) || !answered(space, candidate) ||
+	    region_unmapped(space, (u64)candidate->region * REGION_PAGES, victims->pages))
+		add_groups(victims, UINT32_MAX);
+	if (clock->effort == EFFORT_COLD)
+		whole_groups_only(victims);
+	spare_groups(victims, used);
 }
 
-/* Which groups are taken whoever uses them. */
-static u32 forced_groups(struct clock *clock, const struct space *space)
+/* Adds what is taken whoever uses it. */
+static void find_forced(struct clock *clock, const struct space *space, struct victims *victims)
 {
 	if (clock->effort < EFFORT_FORCE || entitlement_standing(space) < clock->bar)
-		return 0;
+		return;
 	clock->rotation += FORCE_GROUPS;
-	return ((1U << FORCE_GROUPS) - 1) << clock->rotation % REGION_GROUPS;
+	add_groups(victims, ((1U << FORCE_GROUPS) - 1) << clock->rotation % REGION_GROUPS);
+}
+
+static bool is_empty(const struct victims *victims)
+{
+	u64 any = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(victims->pages); i++)
+		any |= victims->pages[i];
+	return !any;
 }
 
 /* Remembers how fruitful the hand's turn is, and changes its effort after a full one. */
@@ -215,11 +289,12 @@ static void judge(struct clock *clock, s64 pages)
 			      memory_order_relaxed);
 }
 
-/* The hands keep half of the memory that may be taken between them. */
-static u32 spread(const struct clock *clock)
+/* The hands keep most of the memory that may be taken between them. */
+static bool too_close(const struct clock *clock)
 {
-	return (u32)MIN(entitlement_pages(clock->memory, clock->floor) / REGION_PAGES / 2 + 1,
-			(u64)QUEUE_MAX);
+	return clock->length < QUEUE_MAX &&
+	       clock->between <
+		       entitlement_pages(clock->memory, clock->floor) * SPREAD_NUM / SPREAD_DEN;
 }
 
 /* A candidate that is spared after all: it can be a candidate again later. */
@@ -232,27 +307,29 @@ static void let_go(struct space *space, const struct candidate *candidate)
 	pthread_mutex_unlock(&region->lock);
 }
 
-static bool answered(const struct space *space, const struct candidate *candidate)
+/* Whether the VMM has had its time to unmap it. */
+static bool ripe(const struct space *space, const struct candidate *candidate)
 {
-	return !atomic_load(&space->zap_pending) ||
+	return !space_can_zap(space) || answered(space, candidate) ||
 	       clock_now_ns() - candidate->zapped_ns > ZAP_PATIENCE;
 }
 
 /* The next region for the back hand, with a reference to its space; false: none, or none yet. */
 static bool next_candidate(struct clock *clock, struct candidate *candidate, struct space **space)
 {
-	if (clock->length < spread(clock))
+	if (!clock->length || too_close(clock))
 		advance_front(clock);
 	while (clock->length) {
 		*candidate = clock->queue[clock->head % QUEUE_MAX];
 		*space = memory_get_space(clock->memory, candidate->space);
 		if (*space && candidate->region < (*space)->region_count &&
-		    !answered(*space, candidate)) {
+		    !ripe(*space, candidate)) {
 			space_put(*space);
 			return false;
 		}
 		clock->head++;
 		clock->length--;
+		clock->between -= candidate->pages;
 		if (*space && candidate->region < (*space)->region_count) {
 			if (!spared(clock, *space))
 				return true;
@@ -262,6 +339,27 @@ static bool next_candidate(struct clock *clock, struct candidate *candidate, str
 			space_put(*space);
 	}
 	return false;
+}
+
+/* Some of it could not be stored. Room will be made, and it is the next to go then: passed over, it would stay another
+ * turn, and the hands would go round faster than they need to. Clock's lock held. */
+static void put_back(struct clock *clock, struct space *space, const struct candidate *candidate)
+{
+	struct region *region = &space->regions[candidate->region];
+	bool sampled;
+
+	if (candidate->again || clock->length == QUEUE_MAX)
+		return;
+	pthread_mutex_lock(&region->lock);
+	sampled = region->sampled;
+	region->sampled = true;
+	pthread_mutex_unlock(&region->lock);
+	if (sampled)
+		return;
+	clock->queue[--clock->head % QUEUE_MAX] = *candidate;
+	clock->queue[clock->head % QUEUE_MAX].again = true;
+	clock->length++;
+	clock->between += candidate->pages;
 }
 
 /* Nobody who may be asked has anything to look at: a VMM that does not answer, regions that are all held. It
@@ -297,10 +395,11 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 	u32 looks = 4 * ZAP_BATCH;
 
 	while (freed < (s64)(bytes / PAGE_SIZE) && looks--) {
+		struct victims victims = {{0}};
 		struct candidate candidate;
 		struct space *space;
 		s64 pages = 0;
-		u32 groups;
+		bool full = false;
 
 		pthread_mutex_lock(&clock->lock);
 		set_bar(clock);
@@ -316,15 +415,15 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 			break;
 		}
 		clock->dry_since_ns = 0;
-		groups = cold_groups(space, &candidate) | forced_groups(clock, space);
+		find_cold(clock, space, &candidate, &victims);
+		find_forced(clock, space, &victims);
 		entitlement_leave(space);
 		pthread_mutex_unlock(&clock->lock);
 
-		if (groups)
-			pages = evict_pages(space, (u64)candidate.region * REGION_PAGES,
-					    REGION_PAGES, groups);
+		if (!is_empty(&victims))
+			pages = evict_unmapped(space, (u64)candidate.region * REGION_PAGES,
+					       victims.pages, &full);
 		entitlement_left(space);
-		space_put(space);
 		/* A page in use, one that does not compress, or a guest that just died: says nothing about
 		 * the others. */
 		if (pages < 0 && pages != -EAGAIN && pages != -E2BIG && pages != -ESRCH)
@@ -332,9 +431,12 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 		pthread_mutex_lock(&clock->lock);
 		if (!error)
 			judge(clock, pages);
+		if (full)
+			put_back(clock, space, &candidate);
 		pthread_mutex_unlock(&clock->lock);
+		space_put(space);
 		freed += MAX(pages, 0);
-		if (error)
+		if (error || full)
 			break;
 	}
 	return freed ? freed * (s64)PAGE_SIZE : error;

@@ -51,17 +51,26 @@ static void mark(struct space *space, struct marks *marks, u64 region, u32 now_s
 		unmap(space, marks);
 }
 
-/* Takes the groups that nobody touched. Returns pages, or -errno as evict_pages(); 0 when there are none. */
-static s64 take(struct space *space, u64 region, u32 *idle)
+/* Takes the pages that nobody touched; *all: that were all. Returns pages, or -errno as evict_pages(); 0 when there
+ * are none. */
+static s64 take(struct space *space, u64 region, bool *all)
 {
+	u64 idle[REGION_PAGES / 64], any = 0, every = UINT64_MAX;
 	s64 pages = 0;
+	bool full;
 
+	*all = false;
 	if (region_unmapped(space, region * REGION_PAGES, idle))
-		*idle = 0;
-	if (!*idle || entitlement_standing(space) <= STANDING_WITHIN_MIN)
+		return 0;
+	for (u32 i = 0; i < ARRAY_SIZE(idle); i++) {
+		any |= idle[i];
+		every &= idle[i];
+	}
+	*all = every == UINT64_MAX;
+	if (!any || entitlement_standing(space) <= STANDING_WITHIN_MIN)
 		return 0;
 	entitlement_leave(space);
-	pages = evict_pages(space, region * REGION_PAGES, REGION_PAGES, *idle);
+	pages = evict_unmapped(space, region * REGION_PAGES, idle, &full);
 	entitlement_left(space);
 	if (pages > 0)
 		atomic_fetch_add_explicit(&space->counters.cold, (u64)pages, memory_order_relaxed);
@@ -72,9 +81,9 @@ static s64 take(struct space *space, u64 region, u32 *idle)
 static s64 visit(struct space *space, struct marks *marks, u64 index, u32 age_s, u32 now_s)
 {
 	struct region *region = &space->regions[index];
-	u32 idle = 0, since_s;
+	u32 since_s;
 	s64 pages;
-	bool skip;
+	bool skip, all;
 
 	pthread_mutex_lock(&region->lock);
 	/* What the clock has unmapped is its to judge. */
@@ -89,9 +98,9 @@ static s64 visit(struct space *space, struct marks *marks, u64 index, u32 age_s,
 	}
 	if (now_s - since_s < age_s)
 		return 0;
-	pages = take(space, index, &idle);
+	pages = take(space, index, &all);
 	/* What is in use begins anew; what stayed for want of room is no younger than it was. */
-	if (idle != UINT32_MAX)
+	if (!all)
 		mark(space, marks, index, now_s);
 	return pages;
 }

@@ -31,20 +31,38 @@ static void punch(const struct space *space, u64 first, u64 count)
 		  (off_t)(first * PAGE_SIZE), (off_t)(count * PAGE_SIZE));
 }
 
-/* Punches the run that ends before `index`. */
-static void end_run(struct drop *drop, u64 index)
-{
-	if (drop->run)
-		punch(drop->space, index - drop->run, drop->run);
-	drop->freed += drop->run;
-	drop->run = 0;
-}
-
 static void set_state(struct page_table *table, u64 index, enum page_state state)
 {
 	page_hold(table, index);
 	page_set(table, index, page_word(state, 0));
 	page_release(table, index);
+}
+
+/* Pages that could not be split out of a large one are zero and in memory still: nothing is lost but what they take. */
+static void keep_rest(struct drop *drop, u64 first)
+{
+	if (!drop->region->large || !region_has_rest(drop->space, first, drop->run))
+		return;
+	for (u64 i = first; i < first + drop->run; i++) {
+		if (!region_has_rest(drop->space, i, 1))
+			continue;
+		set_state(&drop->space->table, i, PAGE_RESIDENT);
+		drop->dropped--;
+		drop->freed--;
+	}
+}
+
+/* Punches the run that ends before `index`. */
+static void end_run(struct drop *drop, u64 index)
+{
+	u64 first = index - drop->run;
+
+	if (!drop->run)
+		return;
+	punch(drop->space, first, drop->run);
+	drop->freed += drop->run;
+	keep_rest(drop, first);
+	drop->run = 0;
 }
 
 static void forget_blob(const struct space *space, struct page_word word)
@@ -81,13 +99,14 @@ static void drop_page(struct drop *drop, u64 index)
 	drop->dropped++;
 }
 
-/* All in one stroke. What a partial eviction could not split out of a huge page goes too. */
+/* All in one stroke, which can always be done. */
 static void drop_whole(struct drop *drop, u64 first)
 {
 	struct page_table *table = &drop->space->table;
 
 	punch(drop->space, first, REGION_PAGES);
 	drop->freed += drop->region->resident;
+	drop->region->large = false;
 	for (u64 i = first; i < first + REGION_PAGES; i++) {
 		struct page_word word = page_table_read(table, i);
 

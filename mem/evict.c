@@ -10,6 +10,7 @@
 #include "mem/entitlement.h"
 #include "mem/guard.h"
 #include "mem/source.h"
+#include "mem/split.h"
 #include "mem/uffd.h"
 
 bool evict_test_skip_protect;
@@ -21,6 +22,7 @@ struct eviction {
 	struct page_source *const *stores; /* who is asked, in this order; ends with NULL */
 	const u64 *pages;		   /* which pages, a bit each; NULL: all */
 	bool shares;			   /* not for want of memory */
+	bool unmapped;			   /* the VMM has none of them mapped, as far as we know */
 	u32 filled;			   /* pages that repeat one word */
 	u32 storing;			   /* pages that have a place in the guest's swap_max */
 	u64 first;			   /* of the region */
@@ -61,19 +63,46 @@ static void hold(struct eviction *ev, u32 from, u32 to, u32 groups)
 	}
 }
 
+/* Whether a page that is not ours may be protected with those around it: it is not in memory. */
+static bool between(const struct eviction *ev, u32 place)
+{
+	struct page_word word = page_table_read(&ev->space->table, ev->first + place);
+
+	return page_word_state(word) != PAGE_RESIDENT && !page_word_foreign(word);
+}
+
+/* The end of what one call protects from a held page on. */
+static u32 freeze_end(const struct eviction *ev, u32 place)
+{
+	u32 end = place + 1;
+
+	if (!ev->unmapped)
+		return ev->high;
+	while (end < ev->high && (ev->held[end] || between(ev, end)))
+		end++;
+	return end;
+}
+
 /*
- * Makes writes trap, in one call from the first to the last page held: one invalidation of the
+ * Makes writes trap. Of pages that are mapped, in one call from the first to the last: one invalidation of the
  * guest's TLBs and shadow pages costs the same for one page or five hundred. What lies between and
- * is not ours merely takes a harmless extra fault.
+ * is not ours merely takes a harmless extra fault. Of pages that are not there is nothing to invalidate, and what lies
+ * between is what the guest uses: that is left alone.
  */
 static int freeze(struct eviction *ev)
 {
-	int result;
+	int result = 0;
 
 	if (evict_test_skip_protect)
 		return 0;
-	result = uffd_protect(ev->space->options.uffd, space_hva(ev->space, ev->first + ev->low),
-			      (ev->high - ev->low) * PAGE_SIZE);
+	for (u32 i = ev->low, end; i < ev->high && !result; i = end) {
+		end = i + 1;
+		if (!ev->held[i])
+			continue;
+		end = freeze_end(ev, i);
+		result = uffd_protect(ev->space->options.uffd, space_hva(ev->space, ev->first + i),
+				      (end - i) * PAGE_SIZE);
+	}
 	/* The VMM has just mapped something there that is not registered yet (mem/remap.h). */
 	return result == -ENOENT ? -EAGAIN : result;
 }
@@ -261,13 +290,18 @@ static void unstore_unflushed(struct eviction *ev)
 	}
 }
 
-/* The file has lost the region, or a part of it: nothing that was read is worth keeping. */
 static void unstore_all(struct eviction *ev)
 {
 	for (u32 i = ev->low; i < ev->high; i++) {
 		if (ev->held[i])
 			unstore(ev, i);
 	}
+}
+
+/* The file has lost the region, or a part of it: nothing that was read is worth keeping. */
+static void fail_damaged(struct eviction *ev)
+{
+	unstore_all(ev);
 	ev->error = ESRCH;
 	space_fail(ev->space,
 		   "its RAM file cannot be read at offset %lu: the VMM or another process "
@@ -303,28 +337,58 @@ static bool stays(const struct eviction *ev, u32 place)
 	       page_word_state(ev->words[place]) == PAGE_RESIDENT;
 }
 
+static bool goes(const struct eviction *ev, u32 place)
+{
+	return place < ev->high && ev->held[place] && !stays(ev, place);
+}
+
+/*
+ * A region in large pages, of which something stays and something goes. Region's lock held. Returns whether what goes
+ * has left the file; when that cannot be done now, nothing goes any more.
+ */
+static bool split(struct eviction *ev)
+{
+	u64 stay[REGION_PAGES / 64] = {0}, held[REGION_PAGES / 64] = {0};
+	bool some_stay = false, some_go = false;
+
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		struct page_word word = page_table_read(&ev->space->table, ev->first + i);
+		bool here = page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+
+		some_go |= goes(ev, i);
+		some_stay |= here && !goes(ev, i);
+		stay[i / 64] |= (u64)(here && !goes(ev, i)) << i % 64;
+		held[i / 64] |= (u64)ev->held[i] << i % 64;
+	}
+	if (!some_stay || !some_go)
+		return false;
+	if (!split_region(ev->space, ev->first, stay, held))
+		return true;
+	unstore_all(ev);
+	return false;
+}
+
 /* The new states, and the memory back. Region's lock held. Returns how many pages went. */
 static u32 commit(struct eviction *ev)
 {
 	struct page_table *table = &ev->space->table;
+	bool gone = ev->region->large && split(ev);
 	u32 freed = 0, run = 0;
 
 	for (u32 i = ev->low; i <= ev->high; i++) {
-		bool goes = i < ev->high && ev->held[i] && !stays(ev, i);
-
-		if (goes) {
+		if (goes(ev, i)) {
 			page_set(table, ev->first + i, ev->words[i]);
 			run++;
 		} else if (run) {
-			punch(ev, i - run, i);
+			if (!gone)
+				punch(ev, i - run, i);
 			freed += run;
 			run = 0;
 		}
 	}
-	if (freed) {
-		ev->region->resident -= freed;
-		ev->region->huge = false;
-	}
+	ev->region->resident -= freed;
+	if (freed)
+		ev->region->huge = ev->region->large = false;
 	if (freed && !ev->shares) {
 		ev->region->evicted_at =
 			(u32)(atomic_fetch_add(&ev->space->memory->evictions, freed) /
@@ -411,7 +475,7 @@ static s64 evict(struct eviction *ev, u32 from, u32 to, u32 groups)
 		flush(ev);
 	ev->flushed = true;
 	if (ev->damaged)
-		unstore_all(ev);
+		fail_damaged(ev);
 
 	pthread_mutex_lock(&ev->region->lock);
 	let_waited_go(ev);
@@ -424,6 +488,13 @@ static s64 evict(struct eviction *ev, u32 from, u32 to, u32 groups)
 	return freed ? (s64)freed : ev->error ? -(s64)ev->error : -EAGAIN;
 }
 
+static s64 count_evicted(struct space *space, s64 freed)
+{
+	atomic_fetch_add_explicit(&space->counters.evicted, (u64)MAX(freed, 0),
+				  memory_order_relaxed);
+	return freed;
+}
+
 s64 evict_pages(struct space *space, u64 first, u64 count, u32 groups)
 {
 	struct eviction ev = {
@@ -433,13 +504,25 @@ s64 evict_pages(struct space *space, u64 first, u64 count, u32 groups)
 		.first = ALIGN_DOWN(first, REGION_PAGES),
 	};
 	u32 from = (u32)(first - ev.first);
-	s64 freed;
 
 	assert(from + count <= REGION_PAGES);
-	freed = evict(&ev, from, from + (u32)count, groups);
-	atomic_fetch_add_explicit(&space->counters.evicted, (u64)MAX(freed, 0),
-				  memory_order_relaxed);
-	return freed;
+	return count_evicted(space, evict(&ev, from, from + (u32)count, groups));
+}
+
+s64 evict_unmapped(struct space *space, u64 first, const u64 pages[REGION_PAGES / 64], bool *full)
+{
+	struct eviction ev = {
+		.space = space,
+		.region = space_region(space, first),
+		.stores = space->memory->stores,
+		.pages = pages,
+		.unmapped = true,
+		.first = first,
+	};
+	s64 freed = evict(&ev, 0, REGION_PAGES, UINT32_MAX);
+
+	*full = ev.error == ENOSPC;
+	return count_evicted(space, freed);
 }
 
 s64 evict_pages_to(struct space *space, u64 first, const u64 pages[REGION_PAGES / 64],

@@ -23,6 +23,13 @@
 s64 evict_pages(struct space *space, u64 first, u64 count, u32 groups);
 
 /*
+ * The same for the pages of one region whose bit is set, most of which the VMM has not mapped: those that it has, and
+ * that lie between them, take no notice. `first` is the region's first page. *full: the first store was full before all
+ * were offered to it, though some may have been freed.
+ */
+s64 evict_unmapped(struct space *space, u64 first, const u64 pages[REGION_PAGES / 64], bool *full);
+
+/*
  * Moves resident pages of one region to other stores than memory's, by the same steps: how memory is
  * shared. `first` is the region's first page; `pages` says which, a bit each. Pages that repeat one word
  * go to ZERO and SAME as ever; what no store takes stays. Returns as evict_pages(), and in *filled how

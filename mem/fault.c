@@ -83,7 +83,8 @@ static void lost_page(struct space *space, u64 index)
 	uffd_wake(space->options.uffd, space_hva(space, index), PAGE_SIZE);
 }
 
-/* The page is here: map it again, with its neighbours, and let writes through. Region's lock held. */
+/* The page is here: let writes through, to its neighbours too; or map it, should it have come since the fault was read.
+ * Region's lock held. */
 static void map_resident(struct space *space, const struct fault *fault, u64 began)
 {
 	struct region *region = space_region(space, fault->index);
@@ -92,9 +93,13 @@ static void map_resident(struct space *space, const struct fault *fault, u64 beg
 	int result;
 
 	resident_around(space, fault->index, &first, &count);
+	/* Where it is looked at what is mapped, neighbours would look as if they were used. */
+	if (!(fault->flags & (UFFD_PAGEFAULT_FLAG_WP | UFFD_PAGEFAULT_FLAG_MINOR))) {
+		first = fault->index;
+		count = 1;
+	}
 	hva = space_hva(space, first);
 	region_forget_hints(space, first, count);
-	region->idle &= ~(1U << (fault->index % REGION_PAGES / GROUP_PAGES));
 	region->clean &= ~(1U << (fault->index % REGION_PAGES / GROUP_PAGES));
 	if (region->watched && region->resident == REGION_PAGES && !region->held) {
 		/* The scanner watched for this write; now the region is the kernel's again. */
@@ -298,12 +303,28 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
 		space_waits(space, -1);
 }
 
+/* Takes a resident page out of the RAM file. False: it could not be split out of a large one; it is zero now, and in
+ * memory still. Region's lock held. */
+static bool punch_page(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+
+	fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  (off_t)(index * PAGE_SIZE), PAGE_SIZE);
+	if (region->large && region_has_rest(space, index, 1))
+		return false;
+	budget_give(&space->memory->budget, PAGE_SIZE);
+	region->resident--;
+	return true;
+}
+
 /* Makes one page zero, wherever its content is. Waits for whoever holds it. */
 static void remove_page(struct space *space, u64 index)
 {
 	struct region *region = space_region(space, index);
 	struct page_source *source;
 	struct page_word word;
+	bool gone;
 
 	pthread_mutex_lock(&region->lock);
 	word = page_table_read(&space->table, index);
@@ -314,13 +335,8 @@ static void remove_page(struct space *space, u64 index)
 		pthread_mutex_lock(&region->lock);
 		word = page_table_read(&space->table, index);
 	}
-	if (page_word_state(word) == PAGE_RESIDENT) {
-		fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  (off_t)(index * PAGE_SIZE), PAGE_SIZE);
-		budget_give(&space->memory->budget, PAGE_SIZE);
-		region->resident--;
-	}
-	if (page_word_state(word) != PAGE_ZERO) {
+	gone = page_word_state(word) != PAGE_RESIDENT || punch_page(space, index);
+	if (gone && page_word_state(word) != PAGE_ZERO) {
 		page_hold(&space->table, index);
 		page_set(&space->table, index, page_word(PAGE_ZERO, 0));
 		page_release(&space->table, index);

@@ -250,8 +250,8 @@ static u32 put_run(struct fill *fill, u32 place, u32 count, bool zero)
 	if (done == -ENOENT && count > 1)
 		return put_run(fill, place, 1, zero);
 	if (done == -EEXIST) {
-		/* The file still has the page, though its content is void: the kernel could not
-		 * split a huge page when a part of it was dropped. Overwrite it. */
+		/* Somebody has written to the file where the guest has nothing: what its content should
+		 * be is in our hands. */
 		if (zero)
 			memset(fill->buffer + place * PAGE_SIZE, 0, PAGE_SIZE);
 		if (pwrite(options->ram, from, PAGE_SIZE, (off_t)(index * PAGE_SIZE)) !=
@@ -275,7 +275,8 @@ static void commit_run(struct fill *fill, u32 place, u32 count)
 		page_set(&space->table, fill->first + i, page_word(PAGE_RESIDENT, 0));
 		region->resident++;
 		region->clean &= ~(1U << ((fill->first + i) % REGION_PAGES / GROUP_PAGES));
-		region->idle &= ~(1U << ((fill->first + i) % REGION_PAGES / GROUP_PAGES));
+		if (!space_is_sampled(space))
+			region_note_use(space, fill->first + i);
 		fill->results[i] = 0;
 	}
 }

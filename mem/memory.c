@@ -19,6 +19,7 @@ void memory_init(struct memory *memory, u64 budget_bytes)
 	pthread_mutex_init(&memory->fills_lock, NULL);
 	pthread_mutex_init(&memory->slots_lock, NULL);
 	pthread_mutex_init(&memory->sought_lock, NULL);
+	pthread_mutex_init(&memory->split_lock, NULL);
 	pthread_cond_init(&memory->slots_changed, NULL);
 }
 
@@ -28,10 +29,12 @@ void memory_destroy(struct memory *memory)
 		assert(!memory->slots[i].references);
 	fill_drain(memory);
 	free(atomic_load(&memory->trace));
+	free(memory->split_buffer);
 	pressure_destroy(&memory->pressure);
 	pthread_mutex_destroy(&memory->fills_lock);
 	pthread_cond_destroy(&memory->slots_changed);
 	pthread_mutex_destroy(&memory->sought_lock);
+	pthread_mutex_destroy(&memory->split_lock);
 	pthread_mutex_destroy(&memory->slots_lock);
 }
 

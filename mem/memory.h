@@ -74,7 +74,8 @@ struct memory {
 	struct sharing *sharing; /* NULL: nothing is shared */
 	_Atomic bool straining;	 /* the clock has to take what is in use */
 
-	pthread_mutex_t sought_lock; /* guards the next, and the counts of spaces and regions; innermost */
+	pthread_mutex_t
+		sought_lock; /* guards the next, and the counts of spaces and regions; innermost */
 	struct sought sought;
 	_Atomic u32 sought_asked;
 
@@ -84,6 +85,9 @@ struct memory {
 	struct fill *fills; /* buffers kept for the next fill */
 	u32 fills_kept;
 	pthread_mutex_t fills_lock; /* innermost */
+
+	u8 *split_buffer;	    /* a region's pages; allocated when it is needed first */
+	pthread_mutex_t split_lock; /* innermost */
 
 	_Atomic u64 spaces_begun;
 	struct space_slot slots[MEMORY_MAX_SPACES];

@@ -68,11 +68,11 @@ static void release_region(struct space *space, u64 first, bool populated)
 	region->held = 0;
 	if (populated) {
 		region->resident = REGION_PAGES;
-		region->huge = true;
+		region->huge = region->large = true;
 		region_make_whole(space, first);
 	}
-	/* One that stays watched would fault once a group. What cannot be mapped now is mapped when it is touched. */
-	if (populated && region->mapping == REGION_ARMED)
+	/* With minor faults it would fault once for each page. What cannot be mapped now is mapped when it is touched. */
+	if (populated && space->options.removes)
 		uffd_continue(space->options.uffd, space_hva(space, first), REGION_SIZE);
 	uffd_wake(space->options.uffd, space_hva(space, first), REGION_SIZE);
 	pthread_mutex_unlock(&region->lock);

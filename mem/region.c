@@ -29,7 +29,6 @@ void region_make_whole(struct space *space, u64 index)
 		return;
 	region_forget_hints(space, first, REGION_PAGES);
 	region->mapping = REGION_WHOLE;
-	region->idle = 0;
 	region->clean = 0;
 	region->watched = false;
 	atomic_fetch_add_explicit(&space->counters.whole_regions, 1, memory_order_relaxed);
@@ -59,18 +58,35 @@ int region_arm(struct space *space, u64 index)
 	return 0;
 }
 
-int region_unmapped(const struct space *space, u64 index, u32 *groups)
+int region_unmapped(const struct space *space, u64 index, u64 pages[REGION_PAGES / 64])
 {
 	u64 entries[REGION_PAGES], first = ALIGN_DOWN(index, REGION_PAGES);
 
 	if (pagemap_read(space, first, REGION_PAGES, entries))
 		return -EIO;
-	*groups = UINT32_MAX;
+	for (u32 i = 0; i < REGION_PAGES / 64; i++)
+		pages[i] = 0;
 	for (u32 i = 0; i < REGION_PAGES; i++) {
-		if (pagemap_at_home(space, first + i, entries[i]))
-			*groups &= ~(1U << (i / GROUP_PAGES));
+		if (!pagemap_at_home(space, first + i, entries[i]))
+			pages[i / 64] |= 1ULL << i % 64;
 	}
 	return 0;
+}
+
+void region_note_use(struct space *space, u64 index)
+{
+	struct region *region = space_region(space, index);
+
+	if (region->sampled)
+		region->used |= 1U << index % REGION_PAGES / GROUP_PAGES;
+}
+
+bool region_has_rest(const struct space *space, u64 first, u64 count)
+{
+	off_t from = (off_t)(first * PAGE_SIZE), rest;
+
+	rest = lseek(space->options.ram, from, SEEK_DATA);
+	return rest >= from && rest < from + (off_t)(count * PAGE_SIZE);
 }
 
 int region_collapse(struct space *space, u64 index)
@@ -81,13 +97,18 @@ int region_collapse(struct space *space, u64 index)
 		.iov_len = REGION_SIZE,
 	};
 
+	int result = 0;
+
 	if (space->options.pidfd < 0)
 		return -ENOSYS;
-	if (syscall(SYS_process_madvise, space->options.pidfd, &range, 1, MADV_COLLAPSE, 0) < 0)
-		return -errno;
 	pthread_mutex_lock(&region->lock);
-	if (region->mapping == REGION_WHOLE)
-		region->huge = true;
+	if (region->mapping == REGION_WHOLE) {
+		if (syscall(SYS_process_madvise, space->options.pidfd, &range, 1, MADV_COLLAPSE,
+			    0) < 0)
+			result = -errno;
+		else
+			region->huge = region->large = true;
+	}
 	pthread_mutex_unlock(&region->lock);
-	return 0;
+	return result;
 }

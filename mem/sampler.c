@@ -131,14 +131,15 @@ static void judge(struct place *place, bool mapped, const struct sampler_look *l
 	view->cold += place->unmapped && look->now_ns - place->unmapped_ns >= look->cold_ns;
 }
 
-/* Takes a place that is mapped out of the VMM's page tables. Where the clock waits to see whether a WHOLE
- * region is mapped again, it must be told that it was. */
+/* Takes a place that is mapped out of the VMM's page tables. Where the clock waits to see whether it is mapped again, it
+ * must be told that it was. */
 static void note_use(struct space *space, const struct place *place)
 {
 	struct region *region = space_region(space, place->first);
 
 	pthread_mutex_lock(&region->lock);
-	region->used |= region->sampled;
+	for (u64 i = place->first; i < place->first + place->count; i += GROUP_PAGES)
+		region_note_use(space, i);
 	region->unmapped_s = 0;
 	pthread_mutex_unlock(&region->lock);
 }

@@ -261,6 +261,11 @@ bool space_can_zap(const struct space *space)
 	return space->options.client->ops->zap && !space->options.removes;
 }
 
+bool space_is_sampled(const struct space *space)
+{
+	return space->options.pagemap >= 0 && space_can_zap(space);
+}
+
 int space_zap(struct space *space, const struct space_range *ranges, u32 count)
 {
 	struct space_client *client = space->options.client;
@@ -278,6 +283,7 @@ int space_zap(struct space *space, const struct space_range *ranges, u32 count)
 
 void space_zapped(struct space *space)
 {
+	atomic_fetch_add(&space->zaps, 1);
 	atomic_store(&space->zap_pending, false);
 }
 

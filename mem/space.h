@@ -98,7 +98,8 @@ struct space_counters {
 	_Atomic u64 missing, minor, wp, removed;
 	_Atomic u64 stall_ns;
 	_Atomic u64 evicted, refaulted;
-	_Atomic u64 missed; /* faults on what was stored; refaulted is pages, those read ahead too */
+	_Atomic u64
+		missed;	  /* faults on what was stored; refaulted is pages, those read ahead too */
 	_Atomic u64 cold; /* evicted ahead of need, because nobody had touched them for long */
 	_Atomic u64 dropped; /* pages, because their guest gave them up */
 	_Atomic u64 whole_regions;
@@ -112,7 +113,8 @@ struct space_counters {
 struct space {
 	struct memory *memory;
 	struct space_options options;
-	_Atomic u32 salt; /* its sharing domain now; options.salt is that whose frames its VMM has */
+	_Atomic u32
+		salt; /* its sharing domain now; options.salt is that whose frames its VMM has */
 	u32 id;
 	_Atomic bool failed;
 	struct page_table table;
@@ -124,7 +126,7 @@ struct space {
 	struct readahead readahead; /* of the handler thread alone */
 	struct sought_count sought;
 	u64 hungry_ns; /* the handler has looked for memory since then; 0: it does not */
-	_Atomic u32 reading_ahead;  /* loads that nobody waits for, under way */
+	_Atomic u32 reading_ahead; /* loads that nobody waits for, under way */
 	/* Of a VMM that drops memory: held while a REMOVE event is read and noted, and while a load
 	 * that ends in another thread puts its pages into the guest. Before region locks. */
 	pthread_mutex_t removes_lock;
@@ -132,6 +134,7 @@ struct space {
 	pthread_mutex_t hist_lock;
 	struct hist fault_latency[PAGE_STATES]; /* by the state the page was in; hist_lock */
 	_Atomic bool zap_pending;
+	_Atomic u32 zaps;	  /* that were answered */
 	_Atomic u64 reclaim_hand; /* region that reclaim_from() takes next */
 	struct pressure pressure;
 	struct remap_state {
@@ -174,6 +177,9 @@ void space_put(struct space *space);
 /* Whether the VMM can be asked to unmap ranges: not one that reports what it drops, because it would report
  * these as dropped too, and they are not. */
 bool space_can_zap(const struct space *space);
+
+/* Whether it can be seen what its guest uses: what was unmapped and is mapped again. */
+bool space_is_sampled(const struct space *space);
 
 /* Asks the VMM to unmap ranges, one request at a time. Returns 0, or -errno: -EBUSY when it still has to
  * answer the last one, -ENOTSUP when it cannot be asked; nothing will be unmapped then. */

@@ -28,8 +28,7 @@ static int register_for(int uffd, u64 hva, u64 length, u64 mode)
 int uffd_register(int uffd, u64 hva, u64 length)
 {
 	return register_for(uffd, hva, length,
-			    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR |
-				    UFFDIO_REGISTER_MODE_WP);
+			    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
 }
 
 int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing)

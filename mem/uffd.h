@@ -15,12 +15,11 @@
 
 #include "lib/types.h"
 
-/* Traps every access to absent pages (MISSING), to pages in the file that are not mapped (MINOR),
- * and to protected ones (WP). What is mapped stays mapped. */
+/* Traps every access to pages that the file does not have (MISSING), and writes to protected ones (WP). What the file
+ * has the kernel maps by itself; what is mapped stays mapped. */
 int uffd_register(int uffd, u64 hva, u64 length);
 
-/* Traps writes to protected pages, and, with `missing`, touches of pages that the file does not have, in a private
- * mapping; what the file has the kernel maps by itself. */
+/* The same for a private mapping; without `missing`, writes alone. */
 int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing);
 
 /* Ends trapping, removes protection, wakes. Unmapped pages are then mapped by the kernel itself. */

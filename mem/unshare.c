@@ -128,7 +128,6 @@ static u64 let_write(struct breaking *breaking)
 		make_private(space, breaking->index + done++);
 	if (!done || uffd_unprotect(space->options.uffd, hva, done * PAGE_SIZE))
 		uffd_wake(space->options.uffd, hva, PAGE_SIZE);
-	region->idle &= ~(1U << (breaking->index % REGION_PAGES / GROUP_PAGES));
 	pthread_mutex_unlock(&region->lock);
 	return done;
 }

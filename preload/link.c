@@ -225,7 +225,7 @@ static int map_piece(void *address, u64 length, int protection, int flags, struc
 	}
 	/* A child of QEMU's would see none of the userfaultfd. */
 	raw_call(SYS_madvise, at, (long)length, MADV_DONTFORK, 0, 0, 0);
-	return faultfd_register(view.uffd, (u64)at, length);
+	return faultfd_register(view.uffd, (u64)at, length, false);
 }
 
 static void unmap_piece(const struct piece *piece)

@@ -128,7 +128,8 @@ Test(hv_ram, userfaultfd_covers_all_of_it, FIXTURE)
 	if (faultfd == -EPERM || faultfd == -ENOSYS)
 		cr_skip_test("no userfaultfd here");
 	cr_assert_geq(faultfd, 0);
-	cr_assert_eq(faultfd_register(faultfd, (u64)(uintptr_t)mapped.base, mapped.bytes), 0);
+	cr_assert_eq(faultfd_register(faultfd, (u64)(uintptr_t)mapped.base, mapped.bytes, false),
+		     0);
 	close(faultfd);
 	ram_unmap(&mapped);
 	close(fd);

@@ -81,7 +81,7 @@ static void map_ram(void)
 	if (ram_map_file(&ram, ram_fd, RAM_BYTES))
 		_exit(96);
 	faultfd = faultfd_open(false);
-	if (faultfd >= 0 && faultfd_register(faultfd, (u64)(uintptr_t)ram.base, ram.bytes))
+	if (faultfd >= 0 && faultfd_register(faultfd, (u64)(uintptr_t)ram.base, ram.bytes, false))
 		_exit(96);
 }
 

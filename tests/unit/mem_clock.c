@@ -140,6 +140,61 @@ Test(mem_clock, cold_regions_go_before_hot_ones)
 	stop(&clocked);
 }
 
+static void *touch_every_third(void *argument)
+{
+	struct clocked *clocked = argument;
+
+	while (!clocked->stop) {
+		for (u64 i = 0; i < clocked->rig.guest.bytes / PAGE_SIZE; i += 3)
+			(void)*(volatile u8 *)(clocked->rig.guest.ram + i * PAGE_SIZE);
+		clocked->turns++;
+	}
+	return NULL;
+}
+
+/* No group of pages is idle, nor is any page that is used far from one that is not. */
+Test(mem_clock, idle_pages_go_from_among_hot_ones)
+{
+	struct mem_guest_options options = {.bytes = 48 * MiB, .small = true};
+	struct clocked clocked = {0};
+	u64 hot = 0, all;
+
+	start(&clocked, &options);
+	pthread_create(&clocked.thread, NULL, touch_every_third, &clocked);
+	while (clocked.turns < 2)
+		usleep(100);
+	cr_expect_geq(free_bytes(&clocked, 24 * MiB), 24 * MiB);
+	cool_down(&clocked);
+	mem_guest_settle(&clocked.rig.guest);
+	all = clocked.rig.guest.bytes / PAGE_SIZE / 3;
+	for (u64 i = 0; i < clocked.rig.guest.bytes / PAGE_SIZE; i += 3)
+		hot += mem_guest_state(&clocked.rig.guest, i) == PAGE_RESIDENT;
+	cr_expect_gt(hot * 100 / all, 75, "%lu of %lu hot pages stayed", hot, all);
+	cr_expect_eq(mem_guest_check_all(&clocked.rig.guest, 1), 0);
+	stop(&clocked);
+}
+
+/* The same in huge pages, which show but that some page of them is used: they are split to see more. */
+Test(mem_clock, huge_pages_in_use_are_split_to_find_what_is_idle_in_them)
+{
+	struct mem_guest_options options = {.bytes = 48 * MiB};
+	struct clocked clocked = {0};
+	u64 huge = 0;
+
+	start(&clocked, &options);
+	pthread_create(&clocked.thread, NULL, touch_every_third, &clocked);
+	while (clocked.turns < 2)
+		usleep(100);
+	cr_expect_geq(free_bytes(&clocked, 16 * MiB), 16 * MiB);
+	cool_down(&clocked);
+	mem_guest_settle(&clocked.rig.guest);
+	for (u64 i = 0; i < clocked.rig.guest.space->region_count; i++)
+		huge += clocked.rig.guest.space->regions[i].huge;
+	cr_expect_lt(huge, clocked.rig.guest.space->region_count / 2);
+	cr_expect_eq(mem_guest_check_all(&clocked.rig.guest, 1), 0);
+	stop(&clocked);
+}
+
 Test(mem_clock, finds_memory_even_when_all_of_it_is_hot)
 {
 	struct mem_guest_options options = {.bytes = 32 * MiB};

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "attach/faultfd.h"
 #include "manager/ramfile.h"
 #include "mem/fault.h"
 #include "mem/uffd.h"
@@ -289,7 +290,9 @@ void mem_guest_start(struct mem_guest *guest, struct memory *memory,
 	space.ram = ramfile_create(options->bytes, true, &huge);
 	cr_assert_geq(space.ram, 0);
 	guest->ram = map_aligned(space.ram, options->bytes);
-	cr_assert_eq(uffd_register(guest->uffd, (u64)(uintptr_t)guest->ram, options->bytes), 0);
+	cr_assert_eq(faultfd_register(guest->uffd, (u64)(uintptr_t)guest->ram, options->bytes,
+				      options->removes),
+		     0);
 	space.uffd = dup(guest->uffd);
 	space.pagemap = open("/proc/self/pagemap", O_RDONLY);
 	if (options->pidfd)

@@ -188,7 +188,7 @@ static int plugs(const char *path)
 		hva = (u64)(uintptr_t)second;
 		EXPECT(mmap(second, part, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, guest.ram,
 			    32 * MiB) == second);
-		EXPECT(!faultfd_register(guest.uffd, hva, part));
+		EXPECT(!faultfd_register(guest.uffd, hva, part, false));
 		EXPECT(peer_plug(&guest, ATTACH_PLUG_IN, hva, 60 * MiB, part) == EINVAL);
 		EXPECT(peer_plug(&guest, ATTACH_PLUG_IN, hva, 4 * MiB, part) == EEXIST);
 		EXPECT(!peer_plug(&guest, ATTACH_PLUG_IN, hva, 32 * MiB, part));

@@ -326,7 +326,7 @@ void peer_map(struct peer_guest *guest, u64 bytes)
 		    0) == guest->at);
 	guest->uffd = mem_uffd_open(guest->removes);
 	EXPECT(guest->uffd >= 0);
-	EXPECT(!faultfd_register(guest->uffd, (u64)(uintptr_t)guest->at, bytes));
+	EXPECT(!faultfd_register(guest->uffd, (u64)(uintptr_t)guest->at, bytes, guest->removes));
 }
 
 void peer_send_memory(struct peer_guest *guest, int fd)

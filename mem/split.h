@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Small pages in the place of large ones.
+ *
+ * A part of a large page cannot just be punched out of the RAM file. When somebody has a hold on that page, as KVM has
+ * while it maps it, the kernel cannot split it; then it makes the part zero and keeps it. The guest, for whom the kernel
+ * maps what is in the file, would read zeroes where its content was, and nobody would know. So a region in large pages
+ * that is to lose a part is taken out of the file whole, which always works, and what stays is put back.
+ */
+#ifndef MEM_SPLIT_H
+#define MEM_SPLIT_H
+
+#include "mem/space.h"
+
+/*
+ * Takes an ARMED region out of the RAM file, but for the pages whose bit is set: those are there again, in small pages,
+ * unmapped, and those that are not busy can be written. `held`: the pages the caller has busy, a bit each. Copies up to
+ * 2 MiB: some 0.7 ms, in which the guest waits if it touches the region. Region's lock held. Returns 0; or -EBUSY, others
+ * work on pages here; -ENOMEM; or why the file cannot be read: nothing has changed then. A page that cannot be put
+ * back is lost, and stops its guest.
+ */
+int split_region(struct space *space, u64 index, const u64 stay[REGION_PAGES / 64],
+		 const u64 held[REGION_PAGES / 64]);
+
+/* The same, and all stays. */
+int split_all(struct space *space, u64 index);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parts of large pages: what stays of a region that loses a part, however the kernel holds on to it. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "mem/drop.h"
+#include "mem/split.h"
+#include "tests/unit/mem_rig.h"
+
+#define BYTES (8 * MiB)
+#define PAGES (BYTES / PAGE_SIZE)
+
+static void start(struct mem_rig *rig)
+{
+	mem_rig_start(rig, BYTES, 64 * MiB, false);
+	mem_guest_write_all(&rig->guest, 1);
+	mem_guest_settle(&rig->guest);
+}
+
+static bool is_large(struct mem_guest *guest, u64 region)
+{
+	bool large;
+
+	pthread_mutex_lock(&guest->space->regions[region].lock);
+	large = guest->space->regions[region].large;
+	pthread_mutex_unlock(&guest->space->regions[region].lock);
+	return large;
+}
+
+/* Skips the test where the host has no huge pages for us: the kernel splits what is mapped by one. */
+static void need_huge(struct mem_rig *rig)
+{
+	bool huge = rig->guest.space->regions[0].huge;
+
+	if (!huge) {
+		mem_rig_stop(rig);
+		cr_skip_test("no huge pages in shared memory");
+	}
+}
+
+/* Holds on to a page as KVM does while it maps it: a pipe has a reference to it. */
+static void pin(int pipes[2], struct mem_guest *guest, u64 page)
+{
+	struct iovec piece = {guest->ram + page * PAGE_SIZE, PAGE_SIZE};
+
+	cr_assert_eq(pipe(pipes), 0);
+	cr_assert_eq(vmsplice(pipes[1], &piece, 1, 0), (ssize_t)PAGE_SIZE);
+}
+
+static void unpin(int pipes[2])
+{
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* What the whole mechanism is for. */
+Test(mem_split, a_part_of_a_large_page_in_use_cannot_be_punched_out)
+{
+	struct mem_rig rig;
+	int pipes[2];
+	u64 before;
+
+	start(&rig);
+	need_huge(&rig);
+	before = mem_guest_file_pages(&rig.guest);
+	pin(pipes, &rig.guest, 7);
+	cr_assert_eq(fallocate(rig.guest.space->options.ram,
+			       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 64 * KiB),
+		     0);
+	cr_expect_eq(mem_guest_file_pages(&rig.guest), before);
+	cr_expect(region_has_rest(rig.guest.space, 0, GROUP_PAGES));
+	cr_expect(mem_guest_check(&rig.guest, 4, 0), "the kernel made it zero all the same");
+	cr_expect(mem_guest_check(&rig.guest, GROUP_PAGES, 1));
+	unpin(pipes);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_split, what_leaves_a_large_page_in_use_comes_back_as_it_was)
+{
+	struct mem_rig rig;
+	int pipes[2];
+
+	start(&rig);
+	need_huge(&rig);
+	pin(pipes, &rig.guest, 7);
+	cr_expect_eq(evict_pages(rig.guest.space, 0, REGION_PAGES, 1), GROUP_PAGES);
+	cr_expect_not(is_large(&rig.guest, 0));
+	cr_expect(is_large(&rig.guest, 1));
+	cr_expect_eq(mem_guest_file_pages(&rig.guest), PAGES - GROUP_PAGES);
+	mem_rig_check_counters(&rig);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 1), 0);
+	mem_guest_write_all(&rig.guest, 2);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 2), 0);
+	unpin(pipes);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_split, what_is_dropped_of_a_large_page_in_use_reads_zero)
+{
+	struct mem_rig rig;
+	int pipes[2];
+
+	start(&rig);
+	need_huge(&rig);
+	pin(pipes, &rig.guest, 7);
+	drop_pages(rig.guest.space, 0, GROUP_PAGES, PAGE_BALLOONED);
+	mem_rig_check_counters(&rig);
+	drop_return(rig.guest.space, 0, GROUP_PAGES);
+	for (u64 i = 0; i < PAGES; i++)
+		cr_assert(mem_guest_check(&rig.guest, i, i >= GROUP_PAGES), "page %lu", i);
+	unpin(pipes);
+	mem_guest_write_all(&rig.guest, 2);
+	mem_guest_evict_all(&rig.guest);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 2), 0);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_split, waits_for_nobody_at_work_in_the_region)
+{
+	struct mem_rig rig;
+	struct region *region;
+
+	start(&rig);
+	need_huge(&rig);
+	region = &rig.guest.space->regions[0];
+	pthread_mutex_lock(&region->lock);
+	cr_assert_eq(region_arm(rig.guest.space, 0), 0);
+	page_hold(&rig.guest.space->table, 3);
+	cr_expect_eq(split_all(rig.guest.space, 0), -EBUSY);
+	cr_expect(region->large);
+	page_release(&rig.guest.space->table, 3);
+	cr_expect_eq(split_all(rig.guest.space, 0), 0);
+	cr_expect_not(region->large);
+	pthread_mutex_unlock(&region->lock);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 1), 0);
+	mem_rig_stop(&rig);
+}
+
+/* ---- while the guest goes on ---- */
+
+#define WRITERS 3U
+
+struct writer {
+	struct mem_guest *guest;
+	u32 number;
+	_Atomic bool *stop;
+	u64 wrong;
+	pthread_t thread;
+};
+
+/* Each writes, and checks, every third page. */
+static void *keep_writing(void *argument)
+{
+	struct writer *writer = argument;
+	u32 version = 1;
+
+	while (!atomic_load(writer->stop)) {
+		for (u64 i = writer->number; i < PAGES; i += WRITERS) {
+			writer->wrong += !mem_guest_check(writer->guest, i, version);
+			mem_guest_write(writer->guest, i, version + 1);
+			writer->wrong += !mem_guest_check(writer->guest, i, version + 1);
+		}
+		version++;
+	}
+	return NULL;
+}
+
+/* A region that is whole again is made huge again, so that there is something to split. */
+static void make_huge(struct mem_guest *guest, u64 region)
+{
+	madvise(guest->ram + region * REGION_SIZE, REGION_SIZE, MADV_POPULATE_READ);
+	region_collapse(guest->space, region * REGION_PAGES);
+}
+
+static u64 split_while_writing(struct mem_guest *guest, u32 rounds)
+{
+	u64 split = 0;
+
+	for (u32 round = 0; round < rounds; round++) {
+		u64 region = round % (PAGES / REGION_PAGES);
+		struct region *at = &guest->space->regions[region];
+
+		if (round % 3 == 0)
+			evict_pages(guest->space, region * REGION_PAGES, REGION_PAGES,
+				    0x11111111U << round % 4);
+		pthread_mutex_lock(&at->lock);
+		if (at->huge && !region_arm(guest->space, region * REGION_PAGES))
+			split += !split_all(guest->space, region * REGION_PAGES);
+		pthread_mutex_unlock(&at->lock);
+		make_huge(guest, region);
+	}
+	return split;
+}
+
+Test(mem_split, guests_verify_while_their_pages_are_split)
+{
+	struct mem_guest_options options = {.bytes = BYTES, .pidfd = true};
+	struct writer writers[WRITERS];
+	_Atomic bool stop = false;
+	struct mem_rig rig;
+
+	mem_rig_start_with(&rig, &options, 64 * MiB, false);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	need_huge(&rig);
+	for (u32 i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){&rig.guest, i, &stop, 0, 0};
+		cr_assert_eq(pthread_create(&writers[i].thread, NULL, keep_writing, &writers[i]),
+			     0);
+	}
+	cr_expect_gt(split_while_writing(&rig.guest, 120), 0);
+	stop = true;
+	for (u32 i = 0; i < WRITERS; i++) {
+		pthread_join(writers[i].thread, NULL);
+		cr_expect_eq(writers[i].wrong, 0, "%lu reads of writer %u were wrong",
+			     writers[i].wrong, i);
+	}
+	cr_expect_not(rig.guest.failed, "%s", rig.guest.why);
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
+}
