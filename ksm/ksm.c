@@ -67,19 +67,20 @@ static struct ksm *ksm_of(struct page_source *source)
 	return container_of(source, struct ksm, source);
 }
 
-static int source_store(struct page_source *source, struct page_store *page)
+/* The frame with the page's content, found or, with `make`, made. Returns 0, or -errno as store(). */
+static int refer(struct ksm *ksm, struct page_store *page, bool make)
 {
-	struct ksm *ksm = ksm_of(source);
 	u32 number = find_domain(ksm, page->salt, page->node), frame;
-	u64 hash = ksm_hash(page->plain);
 	struct frames *frames;
 	int result;
+	u64 hash;
 
 	if (number == UINT32_MAX)
 		return -E2BIG;
+	hash = ksm_hash(page->plain);
 	frames = ksm->domains[number].frames;
 	result = frames_find(frames, hash, page->plain, &frame);
-	if (result && ksm->plan && plan_has(ksm->plan->promote, page->owner.index % REGION_PAGES))
+	if (result && make)
 		result = frames_add(frames, hash, page->plain, &frame);
 	if (result == -ENOMEM)
 		return -ENOSPC;
@@ -87,6 +88,14 @@ static int source_store(struct page_source *source, struct page_store *page)
 		return -E2BIG;
 	page->payload = domain_payload(number, frame);
 	return 0;
+}
+
+static int source_store(struct page_source *source, struct page_store *page)
+{
+	struct ksm *ksm = ksm_of(source);
+
+	return refer(ksm, page,
+		     ksm->plan && plan_has(ksm->plan->promote, page->owner.index % REGION_PAGES));
 }
 
 static int source_load(struct page_source *source, struct page_load *load)
@@ -427,7 +436,15 @@ static void sharing_bring_home(struct sharing *sharing)
 		sem_post(&ksm->wake);
 }
 
+static bool sharing_find(struct sharing *sharing, struct page_store *page)
+{
+	struct ksm *ksm = ksm_of_sharing(sharing);
+
+	return ksm_active(ksm) && !refer(ksm, page, false);
+}
+
 static const struct sharing_ops sharing_ops = {
+	.find = sharing_find,
 	.hold = sharing_hold,
 	.bring = sharing_bring,
 	.release = sharing_release,

@@ -9,6 +9,7 @@
 
 #include "mem/entitlement.h"
 #include "mem/guard.h"
+#include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/split.h"
 #include "mem/uffd.h"
@@ -124,6 +125,7 @@ bool evict_same_filled(const u8 *page)
  */
 static int store(struct eviction *ev, u32 place, const u8 *page)
 {
+	struct sharing *sharing = ev->space->memory->sharing;
 	struct page_store request = {
 		.owner = {ev->space->id, (u32)(ev->first + place)},
 		.plain = page,
@@ -132,6 +134,13 @@ static int store(struct eviction *ev, u32 place, const u8 *page)
 	};
 	int result = -E2BIG;
 
+	/* Not the frames of a domain whose guest this has become since it began: its VMM does not have those, and what is
+	 * shared may be mapped one day. */
+	if (!ev->shares && sharing && request.salt == ev->space->options.salt &&
+	    sharing->ops->find(sharing, &request)) {
+		ev->words[place] = page_word(PAGE_SHARED, request.payload);
+		return 0;
+	}
 	if (!ev->shares && !entitlement_store(ev->space))
 		return result;
 	ev->storing += !ev->shares;

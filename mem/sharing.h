@@ -9,6 +9,7 @@
 
 #include "lib/types.h"
 
+struct page_store;
 struct reclaimer;
 struct sharing;
 
@@ -25,6 +26,10 @@ struct sharing_ops {
 	int (*bring)(struct sharing *sharing, u64 payload, u32 count, bool wait);
 
 	void (*release)(struct sharing *sharing, u64 payload, u32 count);
+
+	/* Whether a frame has the content of a page that is about to be evicted: then page->payload refers to it, as that
+	 * of a SHARED page, and has a reference. No lock held. */
+	bool (*find)(struct sharing *sharing, struct page_store *page);
 
 	/* Pages written in the place of frames shall come home soon. Any lock may be held. */
 	void (*bring_home)(struct sharing *sharing);

@@ -98,6 +98,62 @@ Test(ksm_share, a_guest_that_leaves_its_domain_shares_no_more)
 	ksm_rig_stop(&rig);
 }
 
+static void evict_all(struct mem_guest *guest)
+{
+	mem_guest_settle(guest);
+	for (u64 i = 0; i < PAGES; i += REGION_PAGES)
+		evict_pages(guest->space, i, REGION_PAGES, UINT32_MAX);
+}
+
+/* Guest 2 has what the others share, in memory of its own. */
+static void start_late(struct ksm_rig *rig)
+{
+	struct ksm_rig_options options = {.bytes = BYTES, .swap = true};
+
+	start_alike(rig, &options);
+	ksm_rig_fill(&rig->guests[2], 1);
+}
+
+Test(ksm_share, what_a_frame_has_is_evicted_by_a_reference_to_it)
+{
+	struct ksm_rig rig;
+
+	start_late(&rig);
+	evict_all(&rig.guests[2]);
+	cr_expect_eq(page_table_count(&rig.guests[2].space->table, PAGE_SHARED), PAGES);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[2]), 0);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_shared, PAGES);
+	ksm_rig_audit(&rig);
+	/* It comes back as a copy, and what is written to that is nobody else's. */
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[2], 1), 0);
+	ksm_rig_write(&rig.guests[2], 77, 9);
+	evict_all(&rig.guests[2]);
+	ksm_rig_write(&rig.guests[2], 78, 9);
+	cr_expect(ksm_rig_check(&rig.guests[2], 77, 9));
+	cr_expect(ksm_rig_check(&rig.guests[2], 78, 9));
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[0], 1), 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[1], 1), 0);
+	mem_guest_settle(&rig.guests[2]);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+/* Its VMM has the frames of the domain it began in, and what is shared may be mapped once it is back there. */
+Test(ksm_share, a_guest_that_has_left_its_domain_refers_to_no_frame)
+{
+	struct ksm_rig rig;
+
+	start_late(&rig);
+	mem_guest_settle(&rig.guests[2]);
+	atomic_store(&rig.guests[2].space->salt, SALT_ALONE);
+	evict_all(&rig.guests[2]);
+	cr_expect_eq(page_table_count(&rig.guests[2].space->table, PAGE_SHARED), 0);
+	cr_expect_eq(ksm_rig_check_all(&rig.guests[2], 1), 0);
+	mem_guest_settle(&rig.guests[2]);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
 Test(ksm_share, domains_do_not_share)
 {
 	struct ksm_rig_options options = {.bytes = BYTES, .alone = true};
