@@ -28,3 +28,11 @@ u32 advisor_next(struct advisor *advisor, const struct advisor_scan *scan, u32 p
 	pages = MIN(pages, bound);
 	return (u32)MIN(MAX(pages, ADVISOR_MIN_PAGES), ADVISOR_MAX_PAGES);
 }
+
+/* A batch that saw everything for the first time says nothing. */
+u32 advisor_worth(u32 worth, u64 steady, u64 taken)
+{
+	if (!steady)
+		return worth;
+	return (u32)((3UL * worth + ADVISOR_WORTH_MAX * MIN(taken, steady) / steady) / 4);
+}

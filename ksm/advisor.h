@@ -25,6 +25,13 @@ struct advisor_scan {
 	u64 pages;
 };
 
+/*
+ * What a scan is worth, in 1024ths: how many of the pages that it found unchanged it shared, smoothed over the batches.
+ * `worth` is what it was before a batch that found `steady` pages unchanged and shared `taken`.
+ */
+#define ADVISOR_WORTH_MAX 1024U
+u32 advisor_worth(u32 worth, u64 steady, u64 taken);
+
 /* pages_to_scan for the next scan, after one with `pages_to_scan`. */
 u32 advisor_next(struct advisor *advisor, const struct advisor_scan *scan, u32 pages_to_scan);
 

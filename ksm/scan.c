@@ -177,6 +177,7 @@ static bool look_at(struct look *look, u32 place, const u8 *page)
 
 	*sum = (u32)hash;
 	look->looked++;
+	look->ksm->steady += !changed;
 	if (changed) {
 		look->ksm->changing++;
 	} else if (same) {

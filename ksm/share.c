@@ -60,6 +60,7 @@ s64 share_region(struct ksm *ksm, struct space *space, u64 first, struct plan *p
 	ksm->plan = plan;
 	taken = evict_pages_to(space, first, plan->take, stores, &filled);
 	ksm->plan = NULL;
+	ksm->taken += (u64)MAX(taken, 0);
 	atomic_fetch_add_explicit(&ksm->zero_pages, filled, memory_order_relaxed);
 	if (taken > 0)
 		while (mappings_left(ksm, space) &&

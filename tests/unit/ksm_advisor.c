@@ -75,3 +75,18 @@ Test(ksm_advisor, one_odd_scan_turns_little)
 	cr_expect_lt(next, pages * 2);
 	cr_expect_gt(next, pages);
 }
+
+Test(ksm_advisor, a_scan_is_worth_what_it_shares)
+{
+	u32 worth = ADVISOR_WORTH_MAX;
+
+	cr_expect_eq(advisor_worth(worth, 0, 0), worth, "what is seen first says nothing");
+	for (u32 i = 0; i < 20; i++)
+		worth = advisor_worth(worth, 1000, 250);
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + 8);
+	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - 8);
+	for (u32 i = 0; i < 20; i++)
+		worth = advisor_worth(worth, 1000, 0);
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 100);
+	cr_expect_leq(advisor_worth(worth, 10, 500), ADVISOR_WORTH_MAX, "partners are taken unseen");
+}
