@@ -30,7 +30,7 @@
 #include "lib/types.h"
 
 #define ATTACH_MAGIC       0x54534c42U /* "BLST" */
-#define ATTACH_VERSION     3
+#define ATTACH_VERSION     4
 #define ATTACH_MAX_MESSAGE 8192
 #define ATTACH_MAX_FDS	   2
 #define ATTACH_MAX_REGIONS 8

@@ -103,7 +103,7 @@ static void break_region(struct space *space, u64 index, u32 *splits)
 		(*splits)++;
 }
 
-/* Whether the front hand should unmap this region; breaks it if we look inside. */
+/* Returns the pages of a region that the front hand should unmap, or 0; breaks it if we look inside. */
 static u32 sample_region(struct clock *clock, struct space *space, u64 index, u32 *splits)
 {
 	struct region *region = &space->regions[index];
