@@ -14,6 +14,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/thread.h"
+#include "mem/fill.h"
 #include "mem/remap.h"
 
 /* Kernel memory that a mapping takes, its page tables included; measured. */
@@ -383,9 +384,38 @@ void ksm_forget(struct ksm *ksm, struct space *space)
 	pthread_mutex_unlock(&ksm->scan_lock);
 }
 
+/* Pages that were evicted by reference come back as copies, as far as there is memory. */
+static u64 copy_unmapped(struct space *space)
+{
+	u64 pages = 0;
+
+	if (!page_table_count(&space->table, PAGE_SHARED))
+		return 0;
+	for (u64 i = 0; i < space->table.pages; i++) {
+		struct page_word word = page_table_read(&space->table, i);
+
+		if (page_word_state(word) != PAGE_SHARED || page_word_foreign(word) ||
+		    page_word_busy(word))
+			continue;
+		fill_window(space, i, 1, FILL_SHARED, FILL_AHEAD, 0);
+		pages++;
+	}
+	return pages;
+}
+
 u64 ksm_unmerge(struct ksm *ksm)
 {
-	return home_all(ksm, true);
+	u64 pages = home_all(ksm, true);
+
+	for (u32 i = 0; i < atomic_load(&ksm->memory->slots_used); i++) {
+		struct space *space = memory_get_space(ksm->memory, i);
+
+		if (!space)
+			continue;
+		pages += copy_unmapped(space);
+		space_put(space);
+	}
+	return pages;
 }
 
 void ksm_set_options(struct ksm *ksm, const struct ksm_options *options)
@@ -450,7 +480,7 @@ static bool sharing_find(struct sharing *sharing, struct page_store *page)
 {
 	struct ksm *ksm = ksm_of_sharing(sharing);
 
-	return ksm_active(ksm) && !refer(ksm, page, false);
+	return atomic_load(&ksm->run) == KSM_RUN && !refer(ksm, page, false);
 }
 
 static const struct sharing_ops sharing_ops = {

@@ -138,6 +138,21 @@ Test(ksm_share, what_a_frame_has_is_evicted_by_a_reference_to_it)
 	ksm_rig_stop(&rig);
 }
 
+Test(ksm_share, unmerging_takes_references_back_as_well)
+{
+	struct ksm_rig rig;
+
+	start_late(&rig);
+	evict_all(&rig.guests[2]);
+	cr_expect_eq(page_table_count(&rig.guests[2].space->table, PAGE_SHARED), PAGES);
+	cr_expect_eq(ksm_unmerge(rig.ksm), 3 * PAGES);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_shared, 0);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		cr_expect_eq(ksm_rig_check_all(&rig.guests[i], 1), 0);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
 /* Its VMM has the frames of the domain it began in, and what is shared may be mapped once it is back there. */
 Test(ksm_share, a_guest_that_has_left_its_domain_refers_to_no_frame)
 {
