@@ -2,11 +2,11 @@
 #include "mem/drop.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "mem/remap.h"
 #include "mem/source.h"
+#include "mem/split.h"
 #include "mem/uffd.h"
 
 /* How long to wait for whoever holds a page: an eviction lets go of it within a group's time. */
@@ -25,12 +25,6 @@ struct drop {
 	bool foreign; /* in the place of some a frame is mapped: left as they are */
 };
 
-static void punch(const struct space *space, u64 first, u64 count)
-{
-	fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		  (off_t)(first * PAGE_SIZE), (off_t)(count * PAGE_SIZE));
-}
-
 static void set_state(struct page_table *table, u64 index, enum page_state state)
 {
 	page_hold(table, index);
@@ -38,11 +32,10 @@ static void set_state(struct page_table *table, u64 index, enum page_state state
 	page_release(table, index);
 }
 
-/* Pages that could not be split out of a large one are zero and in memory still: nothing is lost but what they take. */
+/* Pages that could not be split out of a large one are zero, and in memory still. */
 static void keep_rest(struct drop *drop, u64 first)
 {
-	if (!drop->region->large || !region_has_rest(drop->space, first, drop->run))
-		return;
+	drop->busy = true;
 	for (u64 i = first; i < first + drop->run; i++) {
 		if (!region_has_rest(drop->space, i, 1))
 			continue;
@@ -59,9 +52,9 @@ static void end_run(struct drop *drop, u64 index)
 
 	if (!drop->run)
 		return;
-	punch(drop->space, first, drop->run);
 	drop->freed += drop->run;
-	keep_rest(drop, first);
+	if (!split_punch(drop->space, first, drop->run))
+		keep_rest(drop, first);
 	drop->run = 0;
 }
 
@@ -104,7 +97,7 @@ static void drop_whole(struct drop *drop, u64 first)
 {
 	struct page_table *table = &drop->space->table;
 
-	punch(drop->space, first, REGION_PAGES);
+	split_punch(drop->space, first, REGION_PAGES);
 	drop->freed += drop->region->resident;
 	drop->region->large = false;
 	for (u64 i = first; i < first + REGION_PAGES; i++) {

@@ -2,7 +2,6 @@
 #include "mem/fault.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "mem/populate.h"
 #include "mem/sharing.h"
 #include "mem/source.h"
+#include "mem/split.h"
 #include "mem/uffd.h"
 #include "mem/unshare.h"
 
@@ -307,14 +307,10 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
  * memory still. Region's lock held. */
 static bool punch_page(struct space *space, u64 index)
 {
-	struct region *region = space_region(space, index);
-
-	fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		  (off_t)(index * PAGE_SIZE), PAGE_SIZE);
-	if (region->large && region_has_rest(space, index, 1))
+	if (!split_punch(space, index, 1))
 		return false;
 	budget_give(&space->memory->budget, PAGE_SIZE);
-	region->resident--;
+	space_region(space, index)->resident--;
 	return true;
 }
 

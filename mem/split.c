@@ -167,3 +167,22 @@ int split_all(struct space *space, u64 index)
 	memset(all, 0xff, sizeof(all));
 	return split_region(space, index, all, none);
 }
+
+bool split_punch(struct space *space, u64 first, u64 count)
+{
+	u64 stay[REGION_PAGES / 64] = {0}, none[REGION_PAGES / 64] = {0};
+	u64 region = ALIGN_DOWN(first, REGION_PAGES);
+
+	fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  (off_t)(first * PAGE_SIZE), (off_t)(count * PAGE_SIZE));
+	if (!space_region(space, first)->large || !region_has_rest(space, first, count))
+		return true;
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		struct page_word word = page_table_read(&space->table, region + i);
+		bool here = page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+
+		if (here && (region + i < first || region + i >= first + count))
+			stay[i / 64] |= 1ULL << i % 64;
+	}
+	return !split_region(space, first, stay, none);
+}

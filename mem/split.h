@@ -25,4 +25,11 @@ int split_region(struct space *space, u64 index, const u64 stay[REGION_PAGES / 6
 /* The same, and all stays. */
 int split_all(struct space *space, u64 index);
 
+/*
+ * Punches pages of one region, that nobody shall find again, out of the RAM file; splits the region when the kernel cannot
+ * split a large page around them, as it never can while a guest keeps using the rest of it. Region's lock held. False:
+ * others work on pages here, and some of these are still in the file, zeroed (region_has_rest()).
+ */
+bool split_punch(struct space *space, u64 first, u64 count);
+
 #endif
