@@ -32,7 +32,8 @@ struct rig {
 	bool over;    /* more was used than the budget allows, at any time */
 	struct guest_snapshot guest;
 	struct host_snapshot host;
-	u64 used_before, free_before, dropped_before;
+	u64 used_before, dropped_before;
+	u64 free_most; /* it has less for a while, when it is reporting it */
 };
 
 static u64 state_bytes(const struct rig *rig, enum page_state state)
@@ -99,7 +100,7 @@ static bool is_inflated(const struct rig *rig)
 
 static bool has_less_memory(const struct rig *rig)
 {
-	return fresh(rig) && stat(rig, BALLOON_STAT_FREE) + MOST_OF_IT <= rig->free_before;
+	return fresh(rig) && stat(rig, BALLOON_STAT_FREE) + MOST_OF_IT <= rig->free_most;
 }
 
 static bool is_deflated(const struct rig *rig)
@@ -110,13 +111,15 @@ static bool is_deflated(const struct rig *rig)
 static bool has_its_memory_again(const struct rig *rig)
 {
 	return fresh(rig) &&
-	       stat(rig, BALLOON_STAT_FREE) + BALLOON_BYTES - MOST_OF_IT >= rig->free_before;
+	       stat(rig, BALLOON_STAT_FREE) + BALLOON_BYTES - MOST_OF_IT >= rig->free_most;
 }
 
 static void look(struct rig *rig)
 {
 	manager_guest_snapshot(rig->manager, 0, &rig->guest);
 	manager_host_snapshot(rig->manager, &rig->host);
+	if (says(rig, BALLOON_STAT_FREE))
+		rig->free_most = MAX(rig->free_most, stat(rig, BALLOON_STAT_FREE));
 	if (rig->host.used_bytes > rig->budget_bytes ||
 	    rig->host.peak_kernel_bytes > rig->budget_bytes + rig->host.slack_bytes)
 		rig->over = true;
@@ -221,7 +224,6 @@ static bool play(struct rig *rig)
 	if (!await(rig, "free pages are reported", reports_free_pages) ||
 	    !await(rig, "statistics come", tells_statistics))
 		return false;
-	rig->free_before = stat(rig, BALLOON_STAT_FREE);
 	return set_balloon(rig, BALLOON_BYTES) && await(rig, "inflated", is_inflated) &&
 	       await(rig, "the guest has less", has_less_memory) && set_balloon(rig, 0) &&
 	       await(rig, "deflated", is_deflated) &&
