@@ -123,6 +123,11 @@ static u64 guest_stall_us(const struct attr_view *view)
 	return view->guest->stall_ns / NSEC_PER_USEC;
 }
 
+static u64 guest_turn_wait_us(const struct attr_view *view)
+{
+	return view->guest->turn_wait_ns / NSEC_PER_USEC;
+}
+
 static u64 guest_reclaimed(const struct attr_view *view)
 {
 	return control_reclaimed(view->control, view->index);
@@ -189,6 +194,8 @@ static const struct attr host_attrs[] = {
 	  .help = "time between two steps" },
 	{ "policy/idle_tax_pct", SETTING(PERCENT), POLICY(idle_tax_pct), RANGE(0, 99),
 	  .help = "an idle page costs a guest as much as 1 / (1 - tax) active ones" },
+	{ "policy/turns", SETTING(NONE), POLICY(turns), RANGE(0, 1),
+	  .help = "1: guests that drive out each other's memory all the time take turns" },
 	{ "policy/steps", COUNTER(NONE), HOST(policy.steps),
 	  .help = "steps it made" },
 	{ "policy/decisions", LINES(text_decisions),
@@ -427,6 +434,10 @@ static const struct attr guest_attrs[] = {
 	  .help = "pages taken from it" },
 	{ "mem/refaulted_pages", COUNTER(PAGES), GUEST(refaulted_pages),
 	  .help = "pages brought back" },
+	{ "mem/turns", COUNTER(NONE), GUEST(turns),
+	  .help = "times it was brought in as a whole, because guests drove out each other's memory" },
+	{ "mem/turn_wait_us", COUNTER(US), .number = guest_turn_wait_us,
+	  .help = "how long its faults waited for such a turn; part of fault/stall_us" },
 	{ "mem/active", GAUGE(BYTES), GUEST(policy.active),
 	  .help = "memory it uses, estimated from samples" },
 	{ "mem/mctltgt", GAUGE(BYTES), GUEST(balloon.target),

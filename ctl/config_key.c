@@ -105,6 +105,8 @@ static const struct config_key policy_keys[] = {
 	{ .name = "reclaim-cold", FIELD(YES_NO, struct policy_tuning, reclaim_cold),
 	  .preset = "yes",
 	  .help = "take cold memory while the host has enough, too" },
+	{ .name = "turns", FIELD(YES_NO, struct policy_tuning, turns), .preset = "yes",
+	  .help = "guests that drive out each other's memory all the time take turns" },
 	{ .name = "promotion-rate-target",
 	  FIELD(THOUSANDTHS, struct policy_tuning, promotion_rate_target), .min = 1,
 	  .max = 100000, .preset = "0.2",

@@ -145,6 +145,8 @@ static void write_guest(struct json *json, const struct guest_snapshot *guest)
 	json_number(json, "evicted_pages", guest->evicted_pages);
 	json_number(json, "refaulted_pages", guest->refaulted_pages);
 	json_number(json, "cold_evicted_pages", guest->cold_pages);
+	json_number(json, "turns", guest->turns);
+	json_number(json, "turn_wait_us", guest->turn_wait_ns / NSEC_PER_USEC);
 	json_number(json, "huge_bytes", guest->huge_bytes);
 	json_number(json, "shrd", guest->pages[PAGE_SHARED] * PAGE_SIZE);
 	json_number(json, "shrdsvd", guest->saved_bytes);

@@ -23,6 +23,8 @@ void guest_count_space(const struct guest *guest, struct guest_snapshot *snapsho
 	snapshot->cow_breaks = atomic_load(&space->counters.cow_breaks);
 	snapshot->private_pages = atomic_load(&space->counters.private);
 	snapshot->evicted_pages = atomic_load(&space->counters.evicted);
+	snapshot->turns = atomic_load(&space->turn.given);
+	snapshot->turn_wait_ns = atomic_load(&space->turn.waited_ns);
 	snapshot->cold_pages = atomic_load(&space->counters.cold);
 	snapshot->refaulted_pages = atomic_load(&space->counters.refaulted);
 	for (u32 i = 0; i < PAGE_FLOWS; i++)

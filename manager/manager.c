@@ -16,6 +16,7 @@
 #include "manager/state.h"
 #include "mem/clock.h"
 #include "mem/reclaim.h"
+#include "mem/turns.h"
 #include "swap/swap.h"
 
 #define POOL_MAX_PERCENT 80
@@ -134,6 +135,11 @@ static int create_parts(struct manager *manager)
 	result = manager->clock ? wire(manager) : -ENOMEM;
 	if (result)
 		return result;
+	result = turns_create(&manager->memory, &manager->turns);
+	if (!result)
+		result = turns_start(manager->turns);
+	if (result)
+		return result;
 	return policy_create(config, &manager->memory, manager->wake, &manager->policy);
 }
 
@@ -198,6 +204,8 @@ void manager_destroy(struct manager *manager)
 		reclaim_destroy(manager->reclaim);
 	if (manager->clock)
 		clock_destroy(manager->clock);
+	if (manager->turns)
+		turns_destroy(manager->turns);
 	if (manager->ksm)
 		ksm_destroy(manager->ksm);
 	if (manager->swap)

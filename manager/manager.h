@@ -55,6 +55,7 @@ struct guest_snapshot {
 	u64 stall_ns; /* summed over its vCPUs */
 	u64 faults_missing, faults_minor, faults_wp;
 	u64 evicted_pages, refaulted_pages;
+	u64 turns, turn_wait_ns; /* it has had; its faults have waited for one */
 	u64 cold_pages; /* of those evicted, ahead of need: nobody had touched them for long */
 	u64 saved_bytes; /* of its shared pages: what it would take, less its part of the frames */
 	u64 cow_breaks;	 /* writes to shared pages */

@@ -135,6 +135,8 @@ static bool act(struct policy *policy, u32 count, const struct target_host *host
 		swap += watch->decision.swap + (watch->decision.goal - watch->decision.keep);
 		orders |= watch->decision.action != TARGET_HOLD;
 	}
+	if (policy->memory->turns)
+		turns_enable(policy->memory->turns, enforce && policy->tuning.turns);
 	atomic_store(&policy->memory->free_goal,
 		     enforce && swap && policy->state >= HOST_SOFT
 			     ? host_state_level(&host->levels, HOST_SOFT)

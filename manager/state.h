@@ -41,6 +41,7 @@ struct manager {
 	struct swap *swap;
 	struct ksm *ksm;
 	struct clock *clock;
+	struct turns *turns;
 	struct reclaim *reclaim;
 	struct data_cache *data;
 	u64 data_charged;

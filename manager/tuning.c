@@ -17,6 +17,7 @@ void policy_tuning_defaults(struct policy_tuning *tuning)
 		.state_pct = {400, 100, 64, 32, 16},
 		.cold_age_s = 120,
 		.reclaim_cold = true,
+		.turns = true,
 		.promotion_rate_target = 200,
 	};
 }

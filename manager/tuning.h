@@ -23,6 +23,7 @@ struct policy_tuning {
 	u64 min_free;		    /* bytes; 0: a bit less than a tenth of the budget */
 	u32 sample_pct;		    /* of a guest's regions: so many places of it are watched; 0 to 100 */
 	u32 cold_age_s;		    /* memory younger than that is never cold: 1 to 86400 */
+	bool turns; /* guests that thrash take turns (mem/turns.h) */
 	bool reclaim_cold; /* cold memory is taken while the host has enough, too */
 	u32 promotion_rate_target; /* thousandths of a per cent of the working set a minute: 1 to 100000 */
 };

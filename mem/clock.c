@@ -81,13 +81,15 @@ static void set_bar(struct clock *clock)
 		clock->floor = MIN(clock->bar, STANDING_WITHIN_KEEP);
 }
 
-/* Those who should give cannot: the others are asked for a while. What is within a min only when those who
- * have more than theirs cannot either. */
+/* Those who should give cannot: the others are asked for a while. Who has a turn only when those who have more than
+ * theirs cannot either, and what is within a min only when nobody can. */
 static void loosen(struct clock *clock, u64 now_ns)
 {
 	bool again = clock->bar <= STANDING_WITHIN_KEEP;
 
 	clock->lax = again ? STANDING_AT_SWAP_MAX : STANDING_WITHIN_KEEP;
+	if (clock->bar == STANDING_WITHIN_KEEP)
+		clock->lax = STANDING_IN_TURN;
 	clock->lax_until_ns = now_ns + (again ? LAX_MIN_NS : LAX_KEEP_NS);
 }
 

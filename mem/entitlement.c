@@ -106,6 +106,8 @@ enum standing entitlement_standing(const struct space *space)
 		return STANDING_ABOVE_LIMIT;
 	if (close_to(pages, bound(&mine->min)))
 		return STANDING_WITHIN_MIN;
+	if (turns_has(space))
+		return STANDING_IN_TURN;
 	if (above(pages, bound(&mine->goal)))
 		return STANDING_ABOVE_GOAL;
 	return above(pages, bound(&mine->keep)) ? STANDING_ABOVE_KEEP : STANDING_WITHIN_KEEP;

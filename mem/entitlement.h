@@ -31,6 +31,7 @@ struct entitlement {
 enum standing {
 	STANDING_AT_SWAP_MAX, /* only what repeats a word can be had there */
 	STANDING_WITHIN_MIN,
+	STANDING_IN_TURN, /* mem/turns.h */
 	STANDING_WITHIN_KEEP,
 	STANDING_ABOVE_KEEP,
 	STANDING_ABOVE_GOAL,

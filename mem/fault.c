@@ -21,6 +21,8 @@
 
 /* So many loads that nobody waits for are under way for one guest. More would go stale, and hold up others. */
 #define LOADS_AHEAD 4U
+/* ... but for one who has a turn: then there is little else to hold up. */
+#define LOADS_IN_TURN 16U
 
 _Static_assert(2 * GROUP_PAGES <= FILL_PAGES, "what a fault claims of a window fits a fill");
 
@@ -190,8 +192,9 @@ static void note_sought(struct space *space, u64 index, u64 pages)
 /* How much to bring back with a page that was stored. */
 static struct readahead_window choose_window(struct space *space, const struct miss *miss)
 {
-	struct readahead_window window =
-		readahead_fault(&space->readahead, miss->index, is_sought(space, miss));
+	bool sought = is_sought(space, miss);
+	u32 least = turns_has(space) ? TURN_PAGES : sought ? GROUP_PAGES : 0;
+	struct readahead_window window = readahead_fault(&space->readahead, miss->index, least);
 
 	note_sought(space, miss->index, window.count);
 	return window;
@@ -207,13 +210,15 @@ static bool bring_back(struct space *space, const struct miss *miss)
 	u64 index = miss->index, began = miss->began;
 	bool waits;
 
+	if (class != FILL_ZERO)
+		turns_wait(space, began);
 	if (readahead_claim(readahead, index, &part))
 		return fill_for(space, &part, class, index, began);
 	readahead->limit =
 		atomic_load_explicit(&space->memory->readahead_pages, memory_order_relaxed);
 	window = part = class == FILL_MEMORY || class == FILL_DISK
 				? choose_window(space, miss)
-				: readahead_fault(readahead, index, false);
+				: readahead_fault(readahead, index, 0);
 	if (class == FILL_ZERO && populate_region(space, index, began))
 		return false;
 	/* Neighbours cost little on disk, and nothing when they are zero: those come together. */
@@ -236,7 +241,7 @@ bool fault_read_ahead(struct space *space)
 	struct readahead_window piece;
 
 	/* What is left then comes with the guest's next fault. */
-	if (atomic_load(&space->reading_ahead) >= LOADS_AHEAD)
+	if (atomic_load(&space->reading_ahead) >= (turns_has(space) ? LOADS_IN_TURN : LOADS_AHEAD))
 		return false;
 	if (!readahead_take(&space->readahead, &piece) || budget_free(budget) < budget->low)
 		return false;

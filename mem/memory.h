@@ -23,6 +23,7 @@ struct page_source;
 struct reclaim;
 struct space;
 struct trace;
+struct turns;
 
 /* A place in the table of spaces. The slot outlives the space in it, so a reference can be taken
  * without a lock: by counting it, if the space still lives. */
@@ -71,6 +72,7 @@ struct memory {
 	struct break_rate break_rate;
 	_Atomic u64 break_waits,
 		break_wait_ns;	 /* times a guest was held up before one, and how long */
+	struct turns *turns;	 /* NULL: guests do not take turns */
 	struct sharing *sharing; /* NULL: nothing is shared */
 	_Atomic bool straining;	 /* the clock has to take what is in use */
 

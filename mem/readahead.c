@@ -61,18 +61,20 @@ static u32 continue_stream(struct readahead *readahead, struct readahead_stream 
 	return MIN(stream->total, readahead->limit);
 }
 
-static u32 start_stream(struct readahead *readahead, struct readahead_stream *stream, bool sought)
+static u32 start_stream(struct readahead *readahead, struct readahead_stream *stream, u32 least)
 {
 	if (stream->window && stream->probe)
 		learn(readahead, false);
 	stream->total = 0;
 	stream->probe = readahead->limit < GROUP_PAGES ||
-			(!sought && (readahead->starts++ % PROBE_EVERY == 0 ||
+			(!least && (readahead->starts++ % PROBE_EVERY == 0 ||
 				     readahead->success < SUCCESS_ENOUGH));
-	return stream->probe ? 1 : GROUP_PAGES;
+	if (stream->probe)
+		return 1;
+	return least > readahead->limit ? GROUP_PAGES : MAX(least, GROUP_PAGES);
 }
 
-struct readahead_window readahead_fault(struct readahead *readahead, u64 index, bool sought)
+struct readahead_window readahead_fault(struct readahead *readahead, u64 index, u32 least)
 {
 	struct readahead_stream *stream = find_stream(readahead, index);
 	struct readahead_window window = {.first = index, .stream = stream};
@@ -83,7 +85,7 @@ struct readahead_window readahead_fault(struct readahead *readahead, u64 index, 
 		stream->window = continue_stream(readahead, stream, index);
 	} else {
 		stream = oldest_stream(readahead);
-		stream->window = start_stream(readahead, stream, sought);
+		stream->window = start_stream(readahead, stream, least);
 		/* What was evicted as a group comes back as one. */
 		window.first = ALIGN_DOWN(index, stream->window);
 	}

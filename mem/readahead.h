@@ -62,9 +62,9 @@ struct readahead_window {
 
 void readahead_init(struct readahead *readahead);
 
-/* The window for a fault on page `index`: holds it, lies within its region. `sought`: its neighbours are worth their
- * place (mem/sought.h). */
-struct readahead_window readahead_fault(struct readahead *readahead, u64 index, bool sought);
+/* The window for a fault on page `index`: holds it, lies within its region. `least`: neighbours are known to be worth
+ * their place, so many pages together; a power of two, at least a group. 0: nothing is known of them. */
+struct readahead_window readahead_fault(struct readahead *readahead, u64 index, u32 least);
 
 /* Puts pages [first, end) on the list of what is pending, before all that was there. The oldest of it is
  * forgotten. */

@@ -17,6 +17,7 @@
 #include "mem/pressure.h"
 #include "mem/readahead.h"
 #include "mem/region.h"
+#include "mem/turns.h"
 
 #define SPACE_MAX_MAPPINGS 32
 
@@ -125,6 +126,7 @@ struct space {
 	u8 *alias;		    /* the RAM file mapped here, with huge pages allowed */
 	struct readahead readahead; /* of the handler thread alone */
 	struct sought_count sought;
+	struct turn turn;
 	u64 hungry_ns; /* the handler has looked for memory since then; 0: it does not */
 	_Atomic u32 reading_ahead; /* loads that nobody waits for, under way */
 	/* Of a VMM that drops memory: held while a REMOVE event is read and noted, and while a load

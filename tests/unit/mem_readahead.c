@@ -9,7 +9,7 @@
 
 static struct readahead_window fault(struct readahead *readahead, u64 index)
 {
-	struct readahead_window window = readahead_fault(readahead, index, false);
+	struct readahead_window window = readahead_fault(readahead, index, 0);
 
 	cr_assert_leq(window.first, index);
 	cr_assert_lt(index, window.first + window.count);
@@ -89,13 +89,13 @@ Test(mem_readahead, what_is_sought_brings_its_group)
 	readahead_init(&readahead);
 	read_at_random(&readahead, 1000);
 	for (u32 i = 1; i < 100; i++) {
-		window = readahead_fault(&readahead, FAR + i * 5000 + 3, true);
+		window = readahead_fault(&readahead, FAR + i * 5000 + 3, GROUP_PAGES);
 		cr_expect_eq(window.count, GROUP_PAGES);
 		cr_expect_eq(window.first, ALIGN_DOWN(FAR + i * 5000 + 3, GROUP_PAGES));
 	}
 	cr_expect_eq(fault(&readahead, 2 * FAR).count, 1, "what is not sought still comes alone");
 	readahead.limit = 4;
-	cr_expect_eq(readahead_fault(&readahead, 3 * FAR, true).count, 1,
+	cr_expect_eq(readahead_fault(&readahead, 3 * FAR, GROUP_PAGES).count, 1,
 		     "no more than a fault may bring");
 }
 
