@@ -18,7 +18,7 @@
 
 #define PATIENCE_S  60
 #define TRIES	    3
-#define QUICK_WORK  15
+#define QUICK_WORK  50
 #define GUEST_LEAST (32 * MiB)
 #define GUEST_MOST  (8192 * MiB)
 
@@ -333,10 +333,10 @@ const struct cli_command bench_command = {
 		"  --scenario LIST     only these: idle-fleet clones kv-a kv-b kv-c sweep phase storm\n"
 		"                      incompressible\n"
 		"  --contender LIST    only these: kernel ballast no-sharing no-dedup no-pool no-huge\n"
-		"                      no-policy; all unless said, the first two with --quick. Those\n"
+		"                      no-policy no-turns; all unless said, the first two with --quick. Those\n"
 		"                      that lack something are measured at 2 times overcommit only\n"
 		"  --guest-memory SIZE of each guest; 64M unless said, 48M with --quick\n"
-		"  --work PERCENT      of the operations; 100 unless said, 15 with --quick\n"
+		"  --work PERCENT      of the operations; 100 unless said, 50 with --quick\n"
 		"  --data PATH         file or folder whose bytes fill the guests; /usr/bin unless said\n"
 		"  --swap DIR          where swap files are made; /var/tmp unless said\n"
 		"  --restore           only put back what a benchmark that died left changed\n"

@@ -39,6 +39,11 @@ const struct contender contenders[] = {
 	 .kind = CONTENDER_BALLAST,
 	 .variant = true,
 	 .policy = "active = no"},
+	{.name = "no-turns",
+	 .summary = "Ballast without turns of guests that thrash",
+	 .kind = CONTENDER_BALLAST,
+	 .variant = true,
+	 .policy = "turns = no"},
 };
 const u32 contender_count = ARRAY_SIZE(contenders);
 
