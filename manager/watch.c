@@ -150,6 +150,7 @@ void watch_act(struct watch *watch, struct space *space, bool enforce, bool recl
 	atomic_store_explicit(&entitlement->cold_ms,
 			      enforce && reclaim_cold ? watch->decision.cold_ms : 0,
 			      memory_order_relaxed);
+	atomic_store_explicit(&entitlement->shares, watch_shares(watch), memory_order_relaxed);
 	atomic_store_explicit(&entitlement->blocked, block, memory_order_relaxed);
 	watch->blocked += block;
 }

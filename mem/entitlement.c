@@ -22,6 +22,7 @@ void entitlement_init(struct entitlement *entitlement)
 	atomic_init(&entitlement->storing, 0);
 	atomic_init(&entitlement->leaving, 0);
 	atomic_init(&entitlement->cold_ms, 0);
+	atomic_init(&entitlement->shares, 1);
 	atomic_init(&entitlement->blocked, false);
 }
 

@@ -24,6 +24,7 @@ struct entitlement {
 	_Atomic u64 storing;  /* pages that somebody may be storing just now */
 	_Atomic u64 leaving;  /* pages that somebody may be taking just now */
 	_Atomic u64 cold_ms;  /* what is not touched for so long goes ahead of need; 0: nothing does */
+	_Atomic u64 shares;   /* of what the guests share by turns (mem/turns.h): relative to the others' */
 	_Atomic bool blocked; /* its faults have to wait a little, each time */
 };
 

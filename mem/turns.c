@@ -37,8 +37,8 @@
 #define SUFFER_PAGE_NS (2 * NSEC_PER_USEC)
 /* Who has missed nothing for so long gets along. */
 #define RELIEF_NS (200 * NSEC_PER_MSEC)
-/* The least of a turn in which nothing is missed, and the most of all of it: for each page that it may have to bring in, and
- * for the sake of the others. */
+/* The least of a turn in which nothing is missed; the most in which something is, for each page that it may have to bring
+ * in; and the most of all of it, for the sake of the others. */
 #define CALM_LEAST_NS (20 * NSEC_PER_MSEC)
 #define MOST_BASE_NS  (100 * NSEC_PER_MSEC)
 #define MOST_PAGE_NS  (100 * NSEC_PER_USEC)
@@ -46,6 +46,9 @@
 /* Who has a turn, misses nothing and uses less of a processor than that does nothing with it. */
 #define IDLE_PART  16U
 #define IDLE_LOOKS 3U
+/* So much of a guest must fit. */
+#define FIT_NUM 7U
+#define FIT_DEN 8U
 /* The next is brought in while those who have a turn hold less of what is resident, in per cent. */
 #define HELD_PERCENT 60U
 /* So long a fault waits for a turn, then it is served without: a guest that waits still gets on. */
@@ -69,6 +72,8 @@ struct turns {
 	bool busy;     /* at the last look somebody thrashed, waited or had a turn */
 	enum mode mode;
 	u64 mode_since_ns;
+	u64 mins;     /* of all guests */
+	double least; /* of those who waited when somebody last did, what one has had, at the least */
 	u64 used_ns;	   /* when somebody last had a use for turns */
 	bool worth;	   /* the last verdict */
 	u64 keep_ns;	   /* so long it holds */
@@ -83,8 +88,10 @@ struct view {
 	u32 waiting, having, ended;
 	bool bringing; /* somebody's turn has only begun */
 	u64 held;      /* pages resident in those who have a turn */
-	u32 next;      /* who has waited longest */
-	u64 next_since_ns;
+	u32 next;      /* who waits and has had least, by its shares */
+	double least;  /* that */
+	u64 mins;      /* of all guests, in pages, as of the look before */
+	double behind; /* the same, at the look before */
 	/* Shares of the time of those who thrash, and neither have a turn nor wait for one: summed, and how many they are. */
 	u64 lost, lost_by;
 	bool taken; /* turns are */
@@ -124,6 +131,11 @@ static bool cpu_time(const struct space *space, u64 *ns)
 	return true;
 }
 
+static u64 shares_of(const struct space *space)
+{
+	return MAX(atomic_load_explicit(&space->entitlement.shares, memory_order_relaxed), 1UL);
+}
+
 /* What has come to a counter since the last look. */
 static u64 advance(u64 *seen, u64 now)
 {
@@ -131,6 +143,15 @@ static u64 advance(u64 *seen, u64 now)
 
 	*seen = now;
 	return now - before;
+}
+
+/* Whether nearly all of it could be brought in, with the others at their mins: else it would never be in. */
+static bool fits(const struct space *space, const struct view *view)
+{
+	u64 pages = page_table_count(&space->table, PAGE_RESIDENT) + space_stored_pages(space);
+	u64 others = view->mins - MIN(view->mins, atomic_load(&space->entitlement.min));
+
+	return pages / FIT_DEN * FIT_NUM + others <= memory_resident_pages(space->memory);
 }
 
 /* A guest without a turn. */
@@ -149,8 +170,11 @@ static void look_at_others(struct space *space, struct view *view, u64 stall_ns)
 	}
 	/* What is within a min was promised. */
 	if (thrashes && view->taken && entitlement_standing(space) > STANDING_WITHIN_MIN &&
-	    turn->suffered_ns > space_stored_pages(space) * SUFFER_PAGE_NS)
+	    fits(space, view) && turn->suffered_ns > space_stored_pages(space) * SUFFER_PAGE_NS) {
 		enter(space, TURN_WAITS, view->now_ns);
+		/* What it has not had while it did not ask it does not get later. */
+		turn->had = MAX(turn->had, view->behind);
+	}
 }
 
 static bool does_nothing(struct space *space, const struct view *view, bool stalled)
@@ -166,13 +190,13 @@ static bool does_nothing(struct space *space, const struct view *view, bool stal
 	return turn->idle >= IDLE_LOOKS;
 }
 
-/* It has run for as long as it took to bring it in, and altogether for as long as the others did; or too long. */
-static bool has_had_its_turn(const struct turn *turn, u64 now_ns)
+/* It has run for as long as it took to bring it in, and some other has had less memory than it had, by their shares; or it
+ * takes too long. */
+static bool has_had_its_turn(const struct turn *turn, const struct view *view)
 {
-	u64 had_ns = now_ns - turn->since_ns;
-
-	return had_ns >= turn->most_ns ||
-	       (had_ns >= turn->least_ns && turn->calm_ns >= MAX(turn->bringing_ns, CALM_LEAST_NS));
+	return view->now_ns - turn->since_ns >= MOST_NS || turn->bringing_ns >= turn->most_ns ||
+	       (turn->had >= view->behind &&
+		turn->calm_ns >= MAX(turn->bringing_ns, CALM_LEAST_NS));
 }
 
 /* A guest that has a turn. */
@@ -184,7 +208,7 @@ static void look_at_holder(struct space *space, struct view *view, bool stalled)
 		turn->bringing_ns += view->passed_ns;
 	else
 		turn->calm_ns += view->passed_ns;
-	if (does_nothing(space, view, stalled) || has_had_its_turn(turn, view->now_ns)) {
+	if (does_nothing(space, view, stalled) || has_had_its_turn(turn, view)) {
 		turn->suffered_ns = 0;
 		turn->load = 0;
 		enter(space, TURN_NONE, view->now_ns);
@@ -204,29 +228,28 @@ static void look_at(struct space *space, struct view *view)
 	u64 most_ns = MAX(view->passed_ns * MAX(space->options.threads, 1U), 1UL);
 	u64 share = missed ? MIN(stall_ns * SHARE_ONE / most_ns, (u64)SHARE_ONE) : 0;
 
+	if (view->taken)
+		turn->had += (double)page_table_count(&space->table, PAGE_RESIDENT) *
+			     (double)view->passed_ns / (double)shares_of(space);
 	turn->load += ((s32)share - turn->load) / LOAD_WEIGHT;
 	if (state_of(space) == TURN_NONE)
 		look_at_others(space, view, stall_ns);
 	else if (state_of(space) == TURN_HAS)
 		look_at_holder(space, view, share >= SHARE_LITTLE);
 	if (state_of(space) == TURN_WAITS) {
-		if (!view->waiting++ || turn->since_ns < view->next_since_ns) {
+		if (!view->waiting++ || turn->had < view->least) {
 			view->next = space->id;
-			view->next_since_ns = turn->since_ns;
+			view->least = turn->had;
 		}
 	}
 }
 
-/* Among so many others, whose turns it has waited for: its own is to be as long as theirs were. */
-static void give_turn(struct space *space, u32 others, u64 now_ns)
+static void give_turn(struct space *space, u64 now_ns)
 {
 	struct turn *turn = &space->turn;
-	u64 theirs_ns = (now_ns - turn->since_ns) / MAX(others, 1U);
 
 	turn->calm_ns = turn->bringing_ns = 0;
 	turn->most_ns = MOST_BASE_NS + space_stored_pages(space) * MOST_PAGE_NS;
-	turn->most_ns = MIN(MAX(turn->most_ns, theirs_ns), MOST_NS);
-	turn->least_ns = MIN(theirs_ns, MOST_NS);
 	turn->idle = 0;
 	cpu_time(space, &turn->cpu_ns);
 	atomic_fetch_add_explicit(&turn->given, 1, memory_order_relaxed);
@@ -264,7 +287,7 @@ static void decide(struct memory *memory, const struct view *view)
 	space = memory_get_space(memory, view->next);
 	if (!space)
 		return;
-	give_turn(space, view->waiting + view->having + view->ended - 1, view->now_ns);
+	give_turn(space, view->now_ns);
 	space_put(space);
 }
 
@@ -342,9 +365,12 @@ void turns_look(struct turns *turns, u64 now_ns)
 		.now_ns = now_ns,
 		.passed_ns = turns->looked_ns ? now_ns - turns->looked_ns : 0,
 		.taken = turns->mode == MODE_TURNS,
+		.behind = turns->least,
+		.mins = turns->mins,
 	};
 
 	turns->looked_ns = now_ns;
+	turns->mins = 0;
 	if (!atomic_load_explicit(&turns->on, memory_order_relaxed)) {
 		change_mode(turns, MODE_FREE, now_ns);
 		turns->busy = false;
@@ -355,9 +381,12 @@ void turns_look(struct turns *turns, u64 now_ns)
 
 		if (!space)
 			continue;
+		turns->mins += atomic_load(&space->entitlement.min);
 		look_at(space, &view);
 		space_put(space);
 	}
+	if (view.waiting)
+		turns->least = view.least;
 	step(turns, &view);
 	turns->busy = view.lost_by || view.waiting || view.having;
 }

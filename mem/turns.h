@@ -4,7 +4,8 @@
  * one that is wanted next, and all get the same: nothing. Then they take turns. Who has one is spared by reclaim and
  * gets back what it touches in large pieces, so that soon it misses nothing and runs as if it were alone; the others'
  * faults wait a little, each time, so that they do not take away again what it gets. A turn lasts until it has run
- * for as long as it took to bring it in, and as the others' turns were; it ends early when its guest does nothing with it.
+ * for as long as it took to bring it in, and has had no less memory, over time and by its shares, than those who wait; it
+ * ends early when its guest does nothing with it.
  *
  * Where guests compute much for each page they miss, turns would cost more than they bring. So what they lose without is
  * looked at, now and then, and compared with what they must lose with.
@@ -44,7 +45,8 @@ struct turn {
 	u64 since_ns;	 /* it has been in its state */
 	u64 suffered_ns; /* what it has waited since it last got along */
 	u64 calm_ns, bringing_ns; /* of its turn, till now */
-	u64 least_ns, most_ns;	  /* of all of its turn */
+	u64 most_ns;		  /* bringing in, in its turn */
+	double had;		  /* memory while turns are taken: pages times ns by its shares */
 	u32 idle;		  /* looks in a row at which it had done nothing */
 };
 

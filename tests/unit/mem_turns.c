@@ -15,11 +15,12 @@
 #include "mem/turns.h"
 #include "tests/unit/mem_rig.h"
 
-#define BYTES  (16 * MiB)
-#define PAGES  (BYTES / PAGE_SIZE)
-#define LOOK   (4 * NSEC_PER_MSEC)
-#define ENOUGH 100U /* looks, after which whoever is going to get a turn has one */
-#define GUESTS 3U
+#define BYTES	     (16 * MiB)
+#define PAGES	     (BYTES / PAGE_SIZE)
+#define LOOK	     (4 * NSEC_PER_MSEC)
+#define ENOUGH	     100U /* looks, after which whoever is going to get a turn has one */
+#define GUESTS	     3U
+#define ENOUGH_TURNS 8U /* of a storm */
 
 /* Guests whose memory is all stored, and a clock that the test moves. */
 struct round {
@@ -94,10 +95,11 @@ static u32 look_till(struct round *round, u32 stalled, u32 guest, enum turn_stat
 	return looks;
 }
 
-static void evict_all(struct round *round)
+/* The third keeps its memory: so much there is for the other two. */
+static void evict_two(struct round *round)
 {
-	for (u32 i = 0; i < GUESTS; i++)
-		mem_guest_evict_all(round->guests[i]);
+	mem_guest_evict_all(round->guests[0]);
+	mem_guest_evict_all(round->guests[1]);
 }
 
 Test(mem_turns, who_thrash_get_a_turn_one_after_the_other)
@@ -106,7 +108,7 @@ Test(mem_turns, who_thrash_get_a_turn_one_after_the_other)
 	const u32 first = 0, second = 1;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	cr_assert_lt(look_till(&round, 3, first, TURN_HAS), ENOUGH);
 	cr_expect_eq(state(&round, second), TURN_WAITS);
 	cr_expect_eq(state(&round, 2), TURN_NONE);
@@ -132,10 +134,9 @@ Test(mem_turns, who_waits_gets_its_turn_though_the_other_is_content)
 	static struct round round;
 
 	start(&round);
-	/* All that is resident is the first one's: the next is not brought in beside it. */
-	mem_guest_evict_all(round.guests[1]);
-	mem_guest_evict_all(round.guests[2]);
+	evict_two(&round);
 	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
+	cr_expect_eq(state(&round, 1), TURN_WAITS);
 	cr_expect_lt(look_till(&round, 2, 0, TURN_NONE), ENOUGH);
 	cr_expect_eq(state(&round, 1), TURN_HAS);
 	stop(&round);
@@ -146,7 +147,7 @@ Test(mem_turns, who_is_alone_in_missing_something_does_not_wait)
 	static struct round round;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	for (u32 i = 0; i < ENOUGH; i++) {
 		look(&round, 1);
 		cr_assert_eq(state(&round, 0), TURN_NONE);
@@ -157,12 +158,28 @@ Test(mem_turns, who_is_alone_in_missing_something_does_not_wait)
 	stop(&round);
 }
 
+Test(mem_turns, who_could_not_be_brought_in_does_not_wait)
+{
+	static struct round round;
+
+	start(&round);
+	evict_two(&round);
+	/* What the third has to keep is not for them. */
+	atomic_store(&round.guests[2]->space->entitlement.min, PAGES / 2);
+	for (u32 i = 0; i < ENOUGH; i++) {
+		look(&round, 3);
+		cr_assert_eq(state(&round, 0), TURN_NONE);
+		cr_assert_eq(state(&round, 1), TURN_NONE);
+	}
+	stop(&round);
+}
+
 Test(mem_turns, who_misses_little_does_not_wait)
 {
 	static struct round round;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	for (u32 i = 0; i < ENOUGH; i++) {
 		/* One after the other for a moment, with rests in which what was missed is forgotten. */
 		look(&round, i % 64 == 0 ? 3 : 0);
@@ -177,7 +194,7 @@ Test(mem_turns, a_turn_has_an_end_though_its_guest_never_has_enough)
 	static struct round round;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
 	/* 100 ms, and a tenth of one for each page. */
 	for (u64 i = 0; i < (100 + PAGES / 10) / 4 + 2; i++)
@@ -187,22 +204,33 @@ Test(mem_turns, a_turn_has_an_end_though_its_guest_never_has_enough)
 	stop(&round);
 }
 
-Test(mem_turns, who_has_waited_long_has_a_turn_as_long)
+/* How many looks the first guest's turn lasts, when another waits that has had all of the first one's memory for 600 ms. */
+static u32 looks_of_turn(u64 shares)
 {
 	static struct round round;
-	u32 waited = 0, had;
+	u32 looks = 0;
 
 	start(&round);
-	evict_all(&round);
+	mem_guest_evict_all(round.guests[1]);
+	mem_guest_evict_all(round.guests[2]);
+	round.guests[1]->space->turn.had = 1e18; /* lest it goes first */
 	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
-	for (; state(&round, 1) == TURN_WAITS && waited < 200; waited++)
-		look(&round, 3);
-	cr_expect_gt(waited, 100);
-	/* It is in at once, and has as much of the time. */
-	for (had = 0; state(&round, 1) == TURN_HAS && had < 200; had++)
-		look(&round, 1);
-	cr_expect_geq(had + 2, waited);
+	atomic_store(&round.guests[0]->space->entitlement.shares, shares);
+	round.guests[0]->space->turn.had = 0;
+	round.guests[1]->space->turn.had = (double)PAGES * 600 * NSEC_PER_MSEC;
+	for (; state(&round, 0) == TURN_HAS && looks < 500; looks++)
+		look(&round, 2);
 	stop(&round);
+	return looks;
+}
+
+Test(mem_turns, memory_is_shared_out_over_time_by_shares)
+{
+	u32 one = looks_of_turn(1), two = looks_of_turn(2);
+
+	/* Of its memory some is zero, and so not in memory. */
+	cr_expect(one >= 150 && one < 200, "%u", one);
+	cr_expect(two >= 2 * one - 4 && two <= 2 * one + 4, "%u, %u", one, two);
 }
 
 /* A process that does nothing, as the VMM of a guest at rest. */
@@ -224,7 +252,7 @@ Test(mem_turns, who_does_nothing_with_its_turn_loses_it)
 	pid_t idle = idle_process();
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	round.guests[0]->space->options.pid = idle;
 	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
 	for (u32 i = 0; i < 40; i++)
@@ -265,7 +293,7 @@ Test(mem_turns, where_guests_lose_little_without_turns_they_are_given_up)
 	static struct round round;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	/* Nothing fits, so turns must save three fifths of what is seen, and a third is the most that is asked for. */
 	cr_expect_gt(looks_with_turns(&round, 256, 3 * SECOND), SECOND);
 	looks_with_turns(&round, 256, SECOND / 2);
@@ -281,7 +309,7 @@ Test(mem_turns, where_guests_lose_much_without_turns_they_go_on)
 	static struct round round;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	looks_with_turns(&round, 512, SECOND);
 	/* Less a look at what they would lose, now and then. */
 	cr_expect_gt(looks_with_turns(&round, 512, 60 * SECOND), 55 * SECOND);
@@ -293,7 +321,7 @@ Test(mem_turns, switched_off_they_end_all)
 	static struct round round;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
 	turns_enable(round.turns, false);
 	look(&round, 3);
@@ -366,7 +394,7 @@ Test(mem_turns, who_waits_is_served_now_and_then)
 	u64 least = UINT64_MAX;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	atomic_store(&round.guests[0]->space->turn.state, TURN_WAITS);
 	for (u32 i = 0; i < 4; i++) {
 		u64 waited = fault(&round, i * REGION_PAGES);
@@ -384,7 +412,7 @@ Test(mem_turns, who_gets_its_turn_waits_no_longer)
 	u64 least = UINT64_MAX;
 
 	start(&round);
-	evict_all(&round);
+	evict_two(&round);
 	for (u32 i = 0; i < 8; i++) {
 		pthread_t other;
 		u64 waited;
@@ -458,7 +486,7 @@ Test(mem_turns, guests_that_take_turns_lose_nothing)
 		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
 	}
 	until = clock_now_ns() + 30 * NSEC_PER_SEC;
-	while (turns_given(&round) < 20 && clock_now_ns() < until)
+	while (turns_given(&round) < ENOUGH_TURNS && clock_now_ns() < until)
 		usleep(10000);
 	atomic_store(&over, true);
 	for (u32 i = 0; i < GUESTS; i++) {
@@ -466,7 +494,7 @@ Test(mem_turns, guests_that_take_turns_lose_nothing)
 		cr_expect_eq(workers[i].wrong, 0, "guest %u: %lu pages not as written", i,
 			     workers[i].wrong);
 	}
-	cr_expect_geq(turns_given(&round), 20);
+	cr_expect_geq(turns_given(&round), ENOUGH_TURNS);
 	reclaim_destroy(reclaim);
 	clock_destroy(clock);
 	stop(&round);
