@@ -12,6 +12,7 @@
 
 #define QUEUE_MAX    16384U		   /* regions between the hands: 32 GiB */
 #define ZAP_BATCH    32U		   /* regions unmapped by one request */
+#define SPLIT_BATCH  4U		   /* ... of which so many are split: each takes some 0.7 ms */
 #define ZAP_PATIENCE (100 * NSEC_PER_MSEC) /* a VMM that takes longer loses its second chance */
 /* So long the others are asked, once those who should give cannot; and so long those within their min. */
 #define LAX_KEEP_NS (3 * NSEC_PER_SEC)
@@ -20,7 +21,6 @@
  * if it is touched once while they pass: the nearer this is to a turn, the less stays that is touched once only. */
 #define SPREAD_NUM   3
 #define SPREAD_DEN   4
-#define SPLIT_BATCH  4U /* ... of which so many are split: each takes some 0.7 ms */
 #define FORCE_GROUPS 8U /* of a region at a time */
 
 /* How hard the back hand tries. */

@@ -45,7 +45,7 @@ static bool wanted(const struct eviction *ev, u32 place, u32 groups)
 	if (ev->pages && !(ev->pages[place / 64] >> place % 64 & 1))
 		return false;
 	return groups >> (place / GROUP_PAGES) & 1 && !page_word_busy(word) &&
-	       page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+	       page_word_at_home(word);
 }
 
 /* Marks pages busy. Region's lock held. */
@@ -362,7 +362,7 @@ static bool split(struct eviction *ev)
 
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		struct page_word word = page_table_read(&ev->space->table, ev->first + i);
-		bool here = page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+		bool here = page_word_at_home(word);
 
 		some_go |= goes(ev, i);
 		some_stay |= here && !goes(ev, i);

@@ -89,6 +89,12 @@ static inline bool page_word_foreign(struct page_word word)
 	return word.bits & PAGE_FOREIGN;
 }
 
+/* Its content is in the RAM file. */
+static inline bool page_word_at_home(struct page_word word)
+{
+	return page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+}
+
 /* The same state and payload, whoever holds or waits for the page. */
 static inline bool page_word_same(struct page_word a, struct page_word b)
 {

@@ -53,9 +53,7 @@ static u64 next_random(struct sampler *sampler)
 /* In the RAM file: a frame in its place cannot be unmapped, and what was written there comes home soon. */
 static bool at_home(const struct space *space, u64 index)
 {
-	struct page_word word = page_table_read(&space->table, index);
-
-	return page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+	return page_word_at_home(page_table_read(&space->table, index));
 }
 
 /* The place around a page, as it can be unmapped now. */

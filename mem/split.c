@@ -179,7 +179,7 @@ bool split_punch(struct space *space, u64 first, u64 count)
 		return true;
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		struct page_word word = page_table_read(&space->table, region + i);
-		bool here = page_word_state(word) == PAGE_RESIDENT && !page_word_foreign(word);
+		bool here = page_word_at_home(word);
 
 		if (here && (region + i < first || region + i >= first + count))
 			stay[i / 64] |= 1ULL << i % 64;

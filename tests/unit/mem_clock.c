@@ -15,9 +15,8 @@
 struct clocked {
 	struct mem_rig rig;
 	struct clock *clock;
-	/* A thread that touches the regions [first, end) all the time. */
-	pthread_t thread;
-	u64 first, end;
+	pthread_t thread; /* touches pages all the time */
+	u64 end, step;
 	_Atomic bool stop;
 	_Atomic u64 turns;
 };
@@ -48,18 +47,18 @@ static void *touch_all_the_time(void *argument)
 	struct clocked *clocked = argument;
 
 	while (!clocked->stop) {
-		for (u64 i = clocked->first * REGION_PAGES; i < clocked->end * REGION_PAGES;
-		     i += GROUP_PAGES)
+		for (u64 i = 0; i < clocked->end; i += clocked->step)
 			(void)*(volatile u8 *)(clocked->rig.guest.ram + i * PAGE_SIZE);
 		clocked->turns++;
 	}
 	return NULL;
 }
 
-static void keep_hot(struct clocked *clocked, u64 first, u64 end)
+/* Touches one page in `step` of those before `end`, until it is to cool down. */
+static void keep_hot(struct clocked *clocked, u64 end, u64 step)
 {
-	clocked->first = first;
 	clocked->end = end;
+	clocked->step = step;
 	pthread_create(&clocked->thread, NULL, touch_all_the_time, clocked);
 	while (clocked->turns < 2)
 		usleep(100);
@@ -127,7 +126,7 @@ Test(mem_clock, cold_regions_go_before_hot_ones)
 	u64 hot, cold;
 
 	start(&clocked, &options);
-	keep_hot(&clocked, 0, 16);
+	keep_hot(&clocked, 16 * REGION_PAGES, GROUP_PAGES);
 	cr_expect_geq(free_bytes(&clocked, 64 * MiB), 64 * MiB);
 	cool_down(&clocked);
 	mem_guest_settle(&clocked.rig.guest);
@@ -140,18 +139,6 @@ Test(mem_clock, cold_regions_go_before_hot_ones)
 	stop(&clocked);
 }
 
-static void *touch_every_third(void *argument)
-{
-	struct clocked *clocked = argument;
-
-	while (!clocked->stop) {
-		for (u64 i = 0; i < clocked->rig.guest.bytes / PAGE_SIZE; i += 3)
-			(void)*(volatile u8 *)(clocked->rig.guest.ram + i * PAGE_SIZE);
-		clocked->turns++;
-	}
-	return NULL;
-}
-
 /* No group of pages is idle, nor is any page that is used far from one that is not. */
 Test(mem_clock, idle_pages_go_from_among_hot_ones)
 {
@@ -160,9 +147,7 @@ Test(mem_clock, idle_pages_go_from_among_hot_ones)
 	u64 hot = 0, all;
 
 	start(&clocked, &options);
-	pthread_create(&clocked.thread, NULL, touch_every_third, &clocked);
-	while (clocked.turns < 2)
-		usleep(100);
+	keep_hot(&clocked, clocked.rig.guest.bytes / PAGE_SIZE, 3);
 	cr_expect_geq(free_bytes(&clocked, 24 * MiB), 24 * MiB);
 	cool_down(&clocked);
 	mem_guest_settle(&clocked.rig.guest);
@@ -182,9 +167,7 @@ Test(mem_clock, huge_pages_in_use_are_split_to_find_what_is_idle_in_them)
 	u64 huge = 0;
 
 	start(&clocked, &options);
-	pthread_create(&clocked.thread, NULL, touch_every_third, &clocked);
-	while (clocked.turns < 2)
-		usleep(100);
+	keep_hot(&clocked, clocked.rig.guest.bytes / PAGE_SIZE, 3);
 	cr_expect_geq(free_bytes(&clocked, 16 * MiB), 16 * MiB);
 	cool_down(&clocked);
 	mem_guest_settle(&clocked.rig.guest);
@@ -201,7 +184,7 @@ Test(mem_clock, finds_memory_even_when_all_of_it_is_hot)
 	struct clocked clocked = {0};
 
 	start(&clocked, &options);
-	keep_hot(&clocked, 0, 16);
+	keep_hot(&clocked, 16 * REGION_PAGES, GROUP_PAGES);
 	cr_expect_geq(free_bytes(&clocked, 8 * MiB), 8 * MiB);
 	cool_down(&clocked);
 	cr_expect_eq(mem_guest_check_all(&clocked.rig.guest, 1), 0);
