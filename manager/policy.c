@@ -189,14 +189,9 @@ static void step(struct policy *policy)
 
 static void wait_interval(struct policy *policy)
 {
-	struct timespec until;
-	u64 ns;
+	u64 until_ns = clock_now_ns() + policy->tuning.interval_ms * NSEC_PER_MSEC;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	ns = (u64)until.tv_nsec + policy->tuning.interval_ms * NSEC_PER_MSEC;
-	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
-	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
-	while (!policy->stop && !pthread_cond_timedwait(&policy->changed, &policy->lock, &until))
+	while (!policy->stop && !condition_wait(&policy->changed, &policy->lock, until_ns))
 		;
 }
 
@@ -240,17 +235,6 @@ static void destroy_tables(struct policy *policy)
 	free(policy->outputs);
 }
 
-static void init_locks(struct policy *policy)
-{
-	pthread_condattr_t monotonic;
-
-	pthread_mutex_init(&policy->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&policy->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
-
 int policy_create(const struct host_config *config, struct memory *memory, int wake,
 		  struct policy **out)
 {
@@ -264,7 +248,8 @@ int policy_create(const struct host_config *config, struct memory *memory, int w
 	policy->memory = memory;
 	policy->wake = wake;
 	policy->tuning = config->policy;
-	init_locks(policy);
+	pthread_mutex_init(&policy->lock, NULL);
+	condition_init(&policy->changed);
 	result = policy_tuning_check(&policy->tuning, why, sizeof(why));
 	if (result)
 		log_error("policy: %s", why);

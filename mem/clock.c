@@ -87,9 +87,10 @@ static void loosen(struct clock *clock, u64 now_ns)
 {
 	bool again = clock->bar <= STANDING_WITHIN_KEEP;
 
-	clock->lax = again ? STANDING_AT_SWAP_MAX : STANDING_WITHIN_KEEP;
 	if (clock->bar == STANDING_WITHIN_KEEP)
 		clock->lax = STANDING_IN_TURN;
+	else
+		clock->lax = again ? STANDING_AT_SWAP_MAX : STANDING_WITHIN_KEEP;
 	clock->lax_until_ns = now_ns + (again ? LAX_MIN_NS : LAX_KEEP_NS);
 }
 

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "lib/clock.h"
+#include "lib/thread.h"
 #include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/uffd.h"
@@ -15,14 +16,9 @@ bool remap_test_skip_missing;
 
 void remap_init(struct space *space)
 {
-	pthread_condattr_t attributes;
-
 	pthread_mutex_init(&space->remap.turn, NULL);
 	pthread_mutex_init(&space->remap.lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&space->remap.changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	condition_init(&space->remap.changed);
 }
 
 void remap_exit(struct space *space)
@@ -51,25 +47,16 @@ void space_gone(struct space *space)
 	answer(space, true);
 }
 
-static struct timespec deadline(void)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += REMAP_PATIENCE_MS / 1000;
-	return until;
-}
-
 /* Waits for the VMM. Returns 0, -ESRCH when it is gone, -ETIMEDOUT. */
 static int await_answer(struct space *space)
 {
 	struct remap_state *state = &space->remap;
-	struct timespec until = deadline();
+	u64 until_ns = clock_now_ns() + REMAP_PATIENCE_MS * NSEC_PER_MSEC;
 	int result = 0;
 
 	pthread_mutex_lock(&state->lock);
 	while (state->pending && !state->gone && !result)
-		result = -pthread_cond_timedwait(&state->changed, &state->lock, &until);
+		result = condition_wait(&state->changed, &state->lock, until_ns);
 	if (state->gone)
 		result = -ESRCH;
 	else if (!state->pending)

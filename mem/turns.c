@@ -64,9 +64,9 @@ enum mode {
 
 struct turns {
 	struct memory *memory;
-	pthread_mutex_t lock; /* innermost; guards `stop`, and what waiting guests look at */
+	pthread_mutex_t lock; /* innermost; around changes of states, which guests wait for */
 	pthread_cond_t changed;
-	bool stop;
+	_Atomic bool stop;
 	_Atomic bool on;
 	u64 looked_ns; /* 0: never */
 	bool busy;     /* at the last look somebody thrashed, waited or had a turn */
@@ -391,17 +391,6 @@ void turns_look(struct turns *turns, u64 now_ns)
 	turns->busy = view.lost_by || view.waiting || view.having;
 }
 
-/* With the lock held: waits for a change, or till then. */
-static void wait_till(struct turns *turns, u64 until_ns)
-{
-	const struct timespec until = {
-		.tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
-		.tv_nsec = (long)(until_ns % NSEC_PER_SEC),
-	};
-
-	pthread_cond_timedwait(&turns->changed, &turns->lock, &until);
-}
-
 void turns_wait(struct space *space, u64 began_ns)
 {
 	struct turns *turns = space->memory->turns;
@@ -411,11 +400,12 @@ void turns_wait(struct space *space, u64 began_ns)
 		return;
 	start_ns = now_ns = clock_now_ns();
 	pthread_mutex_lock(&turns->lock);
-	while (!turns->stop && state_of(space) == TURN_WAITS && now_ns < began_ns + WAIT_NS &&
+	while (state_of(space) == TURN_WAITS && now_ns < began_ns + WAIT_NS &&
 	       !space_is_called(space)) {
 		u64 piece_ns = space->options.removes ? WAIT_PIECE_NS : WAIT_NS;
 
-		wait_till(turns, MIN(now_ns + piece_ns, began_ns + WAIT_NS));
+		condition_wait(&turns->changed, &turns->lock,
+			       MIN(now_ns + piece_ns, began_ns + WAIT_NS));
 		now_ns = clock_now_ns();
 	}
 	pthread_mutex_unlock(&turns->lock);
@@ -427,22 +417,12 @@ void turns_enable(struct turns *turns, bool on)
 	atomic_store_explicit(&turns->on, on, memory_order_relaxed);
 }
 
-static bool stopped(struct turns *turns)
-{
-	bool stop;
-
-	pthread_mutex_lock(&turns->lock);
-	stop = turns->stop;
-	pthread_mutex_unlock(&turns->lock);
-	return stop;
-}
-
 static void *run(void *argument)
 {
 	struct turns *turns = argument;
 
 	pthread_setname_np(pthread_self(), "turns");
-	while (!stopped(turns)) {
+	while (!atomic_load(&turns->stop)) {
 		struct timespec pause = {
 			.tv_nsec = (long)(turns->busy ? LOOK_NS : LOOK_CALM_NS),
 		};
@@ -453,28 +433,18 @@ static void *run(void *argument)
 	return NULL;
 }
 
-static void init(struct turns *turns, struct memory *memory)
-{
-	pthread_condattr_t monotonic;
-
-	turns->memory = memory;
-	atomic_init(&turns->on, true);
-	turns->worth = true;
-	turns->keep_ns = KEEP_FIRST_NS;
-	pthread_mutex_init(&turns->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&turns->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
-
 int turns_create(struct memory *memory, struct turns **out)
 {
 	struct turns *turns = calloc(1, sizeof(*turns));
 
 	if (!turns)
 		return -ENOMEM;
-	init(turns, memory);
+	turns->memory = memory;
+	atomic_init(&turns->on, true);
+	turns->worth = true;
+	turns->keep_ns = KEEP_FIRST_NS;
+	pthread_mutex_init(&turns->lock, NULL);
+	condition_init(&turns->changed);
 	memory->turns = turns;
 	*out = turns;
 	return 0;
@@ -490,10 +460,7 @@ int turns_start(struct turns *turns)
 
 void turns_destroy(struct turns *turns)
 {
-	pthread_mutex_lock(&turns->lock);
-	turns->stop = true;
-	pthread_cond_broadcast(&turns->changed);
-	pthread_mutex_unlock(&turns->lock);
+	atomic_store(&turns->stop, true);
 	if (turns->started)
 		pthread_join(turns->thread, NULL);
 	turns->memory->turns = NULL;

@@ -42,7 +42,7 @@ struct turn {
 	/* Of the thread that looks. */
 	u64 stall_ns, missed, cpu_ns; /* in all, at the last look */
 	s32 load;	 /* share of its time that goes into misses, in 1024ths, on average */
-	u64 since_ns;	 /* it has been in its state */
+	u64 since_ns;	 /* it has had its turn; without one, when it last thrashed */
 	u64 suffered_ns; /* what it has waited since it last got along */
 	u64 calm_ns, bringing_ns; /* of its turn, till now */
 	u64 most_ns;		  /* bringing in, in its turn */
