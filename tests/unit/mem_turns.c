@@ -158,6 +158,22 @@ Test(mem_turns, who_is_alone_in_missing_something_does_not_wait)
 	stop(&round);
 }
 
+Test(mem_turns, who_is_left_alone_in_it_gets_no_turn)
+{
+	static struct round round;
+
+	start(&round);
+	evict_two(&round);
+	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
+	cr_assert_lt(look_till(&round, 0, 0, TURN_NONE), ENOUGH);
+	cr_assert_lt(look_till(&round, 0, 1, TURN_NONE), ENOUGH);
+	for (u32 i = 0; i < ENOUGH; i++) {
+		look(&round, 1);
+		cr_assert_eq(state(&round, 0), TURN_NONE);
+	}
+	stop(&round);
+}
+
 Test(mem_turns, who_could_not_be_brought_in_does_not_wait)
 {
 	static struct round round;
@@ -170,6 +186,20 @@ Test(mem_turns, who_could_not_be_brought_in_does_not_wait)
 		look(&round, 3);
 		cr_assert_eq(state(&round, 0), TURN_NONE);
 		cr_assert_eq(state(&round, 1), TURN_NONE);
+	}
+	stop(&round);
+}
+
+Test(mem_turns, who_is_within_its_min_does_not_wait)
+{
+	static struct round round;
+
+	start(&round);
+	evict_two(&round);
+	atomic_store(&round.guests[0]->space->entitlement.min, 1);
+	for (u32 i = 0; i < ENOUGH; i++) {
+		look(&round, 3);
+		cr_assert_eq(state(&round, 0), TURN_NONE);
 	}
 	stop(&round);
 }
@@ -316,6 +346,23 @@ Test(mem_turns, where_guests_lose_much_without_turns_they_go_on)
 	stop(&round);
 }
 
+Test(mem_turns, no_turn_lasts_longer_than_four_seconds)
+{
+	static struct round round;
+	u32 looks = 0;
+
+	start(&round);
+	evict_two(&round);
+	/* The first look at what is lost without turns is over, the next is six seconds away. */
+	looks_with_turns(&round, 512, 3 * SECOND + SECOND / 2);
+	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
+	round.guests[1]->space->turn.had = 1e18; /* the first one never catches up with that */
+	for (; state(&round, 0) == TURN_HAS && looks < 2000; looks++)
+		look(&round, 2);
+	cr_expect_leq(looks, 4 * SECOND);
+	stop(&round);
+}
+
 Test(mem_turns, switched_off_they_end_all)
 {
 	static struct round round;
@@ -378,7 +425,7 @@ static u64 fault(struct round *round, u64 page)
 	return clock_now_ns() - began;
 }
 
-static void *give_it_its_turn(void *argument)
+static void *end_the_wait(void *argument)
 {
 	struct round *round = argument;
 
@@ -419,7 +466,7 @@ Test(mem_turns, who_gets_its_turn_waits_no_longer)
 
 		turns_enable(round.turns, true);
 		atomic_store(&round.guests[0]->space->turn.state, TURN_WAITS);
-		pthread_create(&other, NULL, give_it_its_turn, &round);
+		pthread_create(&other, NULL, end_the_wait, &round);
 		waited = fault(&round, i * REGION_PAGES);
 		least = MIN(least, waited);
 		pthread_join(other, NULL);
