@@ -3,11 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "bench/cases.h"
 #include "bench/content.h"
 #include "lib/clock.h"
+#include "lib/hash.h"
 #include "mem/memory.h"
 #include "mem/source.h"
 #include "swap/codec.h"
@@ -53,7 +53,7 @@ static double hash_all(const struct content *content)
 	volatile u64 sum = 0;
 
 	for (u64 i = 0; i < content->pages; i++)
-		sum += XXH3_64bits(content->bytes + i * PAGE_SIZE, PAGE_SIZE);
+		sum += hash_page(content->bytes + i * PAGE_SIZE);
 	return ns_a_page(began, content->pages);
 }
 

@@ -8,10 +8,10 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "ksm/internal.h"
 #include "lib/clock.h"
+#include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/thread.h"
 #include "mem/fill.h"
@@ -36,7 +36,7 @@ u32 ksm_test_hash_bits = 64;
 
 u64 ksm_hash(const void *page)
 {
-	u64 hash = XXH3_64bits(page, PAGE_SIZE);
+	u64 hash = hash_page(page);
 
 	if (ksm_test_hash_bits < 64)
 		hash &= (1ULL << ksm_test_hash_bits) - 1;

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "lib/hash.h"
 #include "swap/codec.h"
 
 /* The last page of this thread that did not fit, told by its hash. Only that verdict is kept, never the
@@ -21,7 +21,7 @@ static _Thread_local u8 packed[PAGE_SIZE];
 
 u64 blob_hash(const void *plain)
 {
-	return XXH3_64bits(plain, PAGE_SIZE);
+	return hash_page(plain);
 }
 
 u32 blob_fold(u64 hash)
