@@ -81,10 +81,10 @@ static void wait_a_turn(struct clocked *clocked)
 		usleep(200);
 }
 
-/* Scans until so many bytes are free, at most for some seconds; returns what was freed. */
+/* Scans until so many bytes are free, at most for a minute; returns what was freed. */
 static u64 free_bytes(struct clocked *clocked, u64 bytes)
 {
-	u64 freed = 0, until = clock_now_ns() + 10 * NSEC_PER_SEC;
+	u64 freed = 0, until = clock_now_ns() + 60 * NSEC_PER_SEC;
 
 	while (freed < bytes && clock_now_ns() < until) {
 		s64 now = scan(clocked, BATCH);
