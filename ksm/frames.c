@@ -144,13 +144,26 @@ static bool has_room(const struct frames *frames, const struct frame *frame)
 	return frame->references < frames->options.max_sharing;
 }
 
-bool frames_knows(struct frames *frames, u64 hash)
+/* Lock held. */
+static bool knows(struct frames *frames, u64 hash)
 {
-	bool known = false;
+	for (u32 i = *bucket_of(frames, hash); i != FRAME_NONE; i = frames->table[i].next) {
+		if (frames->table[i].hash == hash && has_room(frames, &frames->table[i]))
+			return true;
+	}
+	return false;
+}
+
+u32 frames_know(struct frames *frames, const u64 *hashes, u32 asked)
+{
+	u32 known = 0;
 
 	pthread_mutex_lock(&frames->lock);
-	for (u32 i = *bucket_of(frames, hash); i != FRAME_NONE && !known; i = frames->table[i].next)
-		known = frames->table[i].hash == hash && has_room(frames, &frames->table[i]);
+	for (u32 left = asked; left; left &= left - 1) {
+		u32 i = (u32)__builtin_ctz(left);
+
+		known |= (u32)knows(frames, hashes[i]) << i;
+	}
 	pthread_mutex_unlock(&frames->lock);
 	return known;
 }

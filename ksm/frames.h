@@ -46,8 +46,8 @@ void frames_destroy(struct frames *frames);
 /* The store's file, for reading alone; the store's. Frame i lies at i * PAGE_SIZE. */
 int frames_fd(const struct frames *frames);
 
-/* Whether a frame with this hash has room for a reference: a hint. */
-bool frames_knows(struct frames *frames, u64 hash);
+/* For which of up to 32 hashes, those of `asked`, there is a frame with room for a reference, a bit each: a hint. */
+u32 frames_know(struct frames *frames, const u64 *hashes, u32 asked);
 
 /* Finds the frame that holds these 4096 bytes, all of them compared, and takes a reference. Returns 0 or
  * -ENOENT. */

@@ -33,6 +33,9 @@ struct partner {
 
 #define PARTNERS_MAX 4096U
 
+/* Groups that are copied at once to be looked at: so much stays in a processor's second cache till then. */
+#define COPY_GROUPS 2U
+
 /* What is to become of a region's pages, a bit each. */
 struct plan {
 	u64 take[REGION_PAGES / 64];	/* to be shared or dropped */
@@ -68,14 +71,15 @@ struct ksm {
 	struct partner partners[PARTNERS_MAX];
 	u32 partner_count;
 	u64 unshared, changing; /* of the scan under way */
-	u64 steady, taken;	/* of the batch: pages that had not changed, and that were shared or dropped */
-	u32 worth;		/* of the scan: advisor_worth() */
+	u64 steady,
+		taken; /* of the batch: pages that had not changed, and that were shared or dropped */
+	u32 worth;     /* of the scan: advisor_worth() */
 	bool hurries;
 	struct advisor advisor;
 	_Atomic u32 pages_to_scan;
 	u64 scan_began_ns, scan_began_cpu_ns, scan_pages;
 	u64 home_due_ns;
-	_Alignas(64) u8 group[GROUP_PAGES * PAGE_SIZE]; /* pages to be looked at */
+	_Alignas(64) u8 copy[COPY_GROUPS * GROUP_PAGES * PAGE_SIZE]; /* pages to be looked at */
 
 	/* The thread. */
 	pthread_t thread;
@@ -110,6 +114,12 @@ void share_add_partner(struct ksm *ksm, struct page_owner page);
 static inline void plan_add(u64 bits[REGION_PAGES / 64], u32 place)
 {
 	bits[place / 64] |= 1ULL << place % 64;
+}
+
+static inline void plan_share(struct plan *plan, u32 place)
+{
+	plan_add(plan->take, place);
+	plan->count++;
 }
 
 static inline bool plan_has(const u64 bits[REGION_PAGES / 64], u32 place)

@@ -34,10 +34,11 @@ struct look {
 	struct track *track;
 	struct domain *domain;
 	struct region *region;
-	u64 index;  /* of the region */
-	u64 first;  /* its first page */
-	u32 groups; /* to be read */
-	bool whole;
+	u64 index;   /* of the region */
+	u64 first;   /* its first page */
+	u32 groups;  /* to be read */
+	u32 changed; /* ... and found to have changed */
+	bool whole, huge;
 	struct plan plan;
 	u64 looked;
 };
@@ -112,7 +113,8 @@ static u64 choose_groups(struct look *look)
 	u32 present, clean, wanted;
 
 	pthread_mutex_lock(&look->region->lock);
-	look->whole = look->region->mapping == REGION_WHOLE || look->region->huge;
+	look->huge = look->region->huge;
+	look->whole = look->region->mapping == REGION_WHOLE || look->huge;
 	clean = look->region->clean;
 	if (!look->region->resident || clean == ALL_GROUPS) {
 		look->groups = 0;
@@ -143,7 +145,7 @@ static bool is_twin(struct unstable_query *query, struct page_owner page)
 	       page.index < track->pages && track->sums[page.index] == twin->sum;
 }
 
-/* A page that has stayed the same: is there another like it? */
+/* A page to be shared, if there is another like it. */
 static void match(struct look *look, u32 place, u64 hash)
 {
 	struct page_owner self = {look->space->id, (u32)(look->first + place)}, other;
@@ -153,13 +155,9 @@ static void match(struct look *look, u32 place, u64 hash)
 		.sum = (u32)hash,
 	};
 
-	if (frames_knows(look->domain->frames, hash)) {
-		plan_add(look->plan.take, place);
-		look->plan.count++;
-	} else if (unstable_find(look->domain->unstable, hash, &twin.query, &other)) {
-		plan_add(look->plan.take, place);
+	if (unstable_find(look->domain->unstable, hash, &twin.query, &other)) {
+		plan_share(&look->plan, place);
 		plan_add(look->plan.promote, place);
-		look->plan.count++;
 		share_add_partner(look->ksm, other);
 	} else {
 		unstable_add(look->domain->unstable, hash, self);
@@ -167,11 +165,16 @@ static void match(struct look *look, u32 place, u64 hash)
 	}
 }
 
-/* Looks at one page. Returns whether it had changed since the last time. */
-static bool look_at(struct look *look, u32 place, const u8 *page)
+/* What is found out about the pages of a group, each by itself. */
+struct seen {
+	u64 hashes[GROUP_PAGES];
+	u32 changed; /* since the last look, a bit each */
+	u32 steady;  /* to be shared, if there are others like them */
+};
+
+static void look_at(struct look *look, u32 place, const u8 *page, struct seen *seen)
 {
-	u32 *sum = &look->track->sums[look->first + place];
-	bool same = evict_same_filled(page);
+	u32 *sum = &look->track->sums[look->first + place], i = place % GROUP_PAGES;
 	u64 hash = ksm_hash(page);
 	bool changed = *sum != (u32)hash;
 
@@ -180,16 +183,15 @@ static bool look_at(struct look *look, u32 place, const u8 *page)
 	look->ksm->steady += !changed;
 	if (changed) {
 		look->ksm->changing++;
-	} else if (same) {
-		if (look->ksm->options.use_zero_pages) {
-			plan_add(look->plan.take, place);
-			look->plan.count++;
-			look->plan.same++;
-		}
-	} else {
-		match(look, place, hash);
+		seen->changed |= 1U << i;
+	} else if (!evict_same_filled(page)) {
+		seen->steady |= 1U << i;
+		seen->hashes[i] = hash;
+		unstable_prefetch(look->domain->unstable, hash);
+	} else if (look->ksm->options.use_zero_pages) {
+		plan_share(&look->plan, place);
+		look->plan.same++;
 	}
-	return changed;
 }
 
 /* Remembers how a group did, for the looks to come. */
@@ -208,75 +210,100 @@ static void judge(struct look *look, u32 group, bool changed)
 	}
 }
 
-/* Looks at the pages of a group that are in memory. Region's lock held, without which no page leaves the file. */
-static bool look_at_group(struct look *look, u32 group, const u8 *pages)
+/* Looks at the pages of a group that are in memory: each first, and then for others like them. */
+static void look_at_group(struct look *look, u32 group, const u8 *pages)
 {
-	bool changed = false;
+	u32 first = group * GROUP_PAGES, known;
+	struct seen seen = {.changed = 0};
 
 	for (u32 i = 0; i < GROUP_PAGES; i++) {
-		u32 place = group * GROUP_PAGES + i;
-
-		if (readable(look, look->first + place))
-			changed |= look_at(look, place, pages + i * PAGE_SIZE);
+		if (readable(look, look->first + first + i))
+			look_at(look, first + i, pages + i * PAGE_SIZE, &seen);
 	}
-	return changed;
+	known = frames_know(look->domain->frames, seen.hashes, seen.steady);
+	for (u32 left = seen.steady; left; left &= left - 1) {
+		u32 i = (u32)__builtin_ctz(left);
+
+		if (known >> i & 1)
+			plan_share(&look->plan, first + i);
+		else
+			match(look, first + i, seen.hashes[i]);
+	}
+	judge(look, group, seen.changed);
+	look->changed |= (u32) !!seen.changed << group;
 }
 
-/* Looks at a group of a huge page where it is, through the manager's own mapping of the RAM file. Returns false when
- * the file has been cut short, as look_at_copy(). Region's lock held. */
-static bool look_in_place(struct look *look, u32 group, bool *changed)
+/*
+ * Small pages would be mapped one by one, which takes several times as long as a copy of some groups. Without a lock: what
+ * leaves or returns meanwhile is read as zeroes or as half a page, and at the worst taken for something that the sharing, which
+ * has the last word, does not find. Returns false when the file has been cut short, as look_in_place().
+ */
+static bool look_at_copy(struct look *look, u32 from, u32 to)
 {
-	u8 *pages = look->space->alias + (look->first + group * GROUP_PAGES) * PAGE_SIZE;
-	struct guard guard;
-
-	guard_begin(&guard, pages, GROUP_PAGES * PAGE_SIZE);
-	*changed = look_at_group(look, group, pages);
-	return !guard_end(&guard);
-}
-
-/* Small pages would be mapped one by one, which takes several times as long as a copy of the group. What is not in the
- * file is copied as zeroes, and stays a hole. */
-static bool look_at_copy(struct look *look, u32 group, bool *changed)
-{
-	u8 *pages = look->ksm->group;
-	ssize_t bytes = GROUP_PAGES * PAGE_SIZE;
-	off_t offset = (off_t)((look->first + group * GROUP_PAGES) * PAGE_SIZE);
+	ssize_t bytes = (to - from) * GROUP_PAGES * PAGE_SIZE;
+	off_t offset = (off_t)((look->first + from * GROUP_PAGES) * PAGE_SIZE);
+	u8 *pages = look->ksm->copy;
 
 	if (pread(look->space->options.ram, pages, (size_t)bytes, offset) != bytes)
 		return false;
-	*changed = look_at_group(look, group, pages);
+	for (u32 i = from; i < to; i++)
+		look_at_group(look, i, pages + (i - from) * GROUP_PAGES * PAGE_SIZE);
 	return true;
 }
 
-static bool read_group(struct look *look, u32 group)
+/* Looks at a group of a huge page where it is, through the manager's own mapping of the RAM file: under the region's lock, for
+ * a page that had left the file would be made anew by looking at it. */
+static bool look_in_place(struct look *look, u32 group)
 {
-	struct region *region = look->region;
-	bool changed = false, whole;
+	u8 *pages = look->space->alias + (look->first + group * GROUP_PAGES) * PAGE_SIZE;
+	struct guard guard;
+	bool huge, cut = false;
 
-	pthread_mutex_lock(&region->lock);
-	whole = region->huge ? look_in_place(look, group, &changed)
-			     : look_at_copy(look, group, &changed);
-	/* What changed between its protection and the look is not clean: it was written before it. */
-	if (changed)
-		region->clean &= ~(1U << group);
-	pthread_mutex_unlock(&region->lock);
-	judge(look, group, changed);
-	return whole;
+	pthread_mutex_lock(&look->region->lock);
+	huge = look->region->huge;
+	if (huge) {
+		guard_begin(&guard, pages, GROUP_PAGES * PAGE_SIZE);
+		look_at_group(look, group, pages);
+		cut = guard_end(&guard);
+	}
+	pthread_mutex_unlock(&look->region->lock);
+	return huge ? !cut : look_at_copy(look, group, group + 1);
+}
+
+/* The end of what is read at once. */
+static u32 read_end(const struct look *look, u32 from)
+{
+	u32 to = from + 1;
+
+	while (!look->huge && to < REGION_GROUPS && to - from < COPY_GROUPS &&
+	       look->groups >> to & 1)
+		to++;
+	return to;
 }
 
 static void read_groups(struct look *look)
 {
-	for (u32 i = 0; i < REGION_GROUPS; i++) {
-		if (!(look->groups >> i & 1) || read_group(look, i))
+	for (u32 from = 0, to; from < REGION_GROUPS; from = to) {
+		to = read_end(look, from);
+		if (!(look->groups >> from & 1) ||
+		    (look->huge ? look_in_place(look, from) : look_at_copy(look, from, to)))
 			continue;
 		look->plan = (struct plan){.count = 0};
 		space_fail(
 			look->space,
 			"its RAM file cannot be read at offset %lu: the VMM or another process cut "
 			"it short, or its memory is broken",
-			(look->first + i * GROUP_PAGES) * PAGE_SIZE);
+			(look->first + from * GROUP_PAGES) * PAGE_SIZE);
 		return;
 	}
+}
+
+/* What changed between its protection and the look is not clean: it was written before it. */
+static void forget_clean(struct look *look)
+{
+	pthread_mutex_lock(&look->region->lock);
+	look->region->clean &= ~look->changed;
+	pthread_mutex_unlock(&look->region->lock);
 }
 
 /* Breaking a huge page costs its guest speed for as long as it stays broken: a few pages are not worth that. */
@@ -299,6 +326,8 @@ u64 scan_region(struct ksm *ksm, struct space *space, struct track *track, u64 i
 	u64 skipped = choose_groups(&look);
 
 	read_groups(&look);
+	if (look.changed)
+		forget_clean(&look);
 	atomic_fetch_add_explicit(&ksm->pages_scanned, look.looked, memory_order_relaxed);
 	atomic_fetch_add_explicit(&ksm->pages_skipped, skipped, memory_order_relaxed);
 	if (worth_it(&look))

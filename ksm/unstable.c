@@ -71,6 +71,11 @@ static struct page_owner page_of(u64 word)
 	};
 }
 
+void unstable_prefetch(const struct unstable *unstable, u64 hash)
+{
+	__builtin_prefetch(unstable->buckets[hash & unstable->mask]);
+}
+
 bool unstable_find(const struct unstable *unstable, u64 hash, struct unstable_query *query,
 		   struct page_owner *found)
 {

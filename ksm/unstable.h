@@ -20,6 +20,9 @@ void unstable_destroy(struct unstable *unstable);
 
 u64 unstable_bytes(const struct unstable *unstable);
 
+/* Says that this hash will be looked for soon. */
+void unstable_prefetch(const struct unstable *unstable, u64 hash);
+
 /* Calls `match` with pages that were seen with this hash until it returns true; returns whether it did, and
  * the page in *found. `asker` is never offered to itself. */
 struct unstable_query {
