@@ -87,11 +87,27 @@ static int write_run(const struct split *split, u32 from, u32 count)
 	return done == bytes ? 0 : -ENOMEM;
 }
 
-static int let_write(const struct split *split, u32 from, u32 count)
+/* Not what the caller has frozen, nor frames, which are not in the RAM file at all. */
+static bool may_write(const struct split *split, u32 place)
 {
-	uffd_unprotect(split->space->options.uffd, space_hva(split->space, split->first + from),
-		       count * PAGE_SIZE);
-	return 0;
+	struct page_word word = page_table_read(&split->space->table, split->first + place);
+
+	return !page_word_foreign(word) && !(has(split->stay, place) && has(split->held, place));
+}
+
+/* What is not there is no better for being protected: it does not end a run. */
+static void let_write(const struct split *split)
+{
+	for (u32 from = 0, to; from < REGION_PAGES; from = to) {
+		to = from + 1;
+		if (!may_write(split, from))
+			continue;
+		while (to < REGION_PAGES && may_write(split, to))
+			to++;
+		uffd_unprotect(split->space->options.uffd,
+			       space_hva(split->space, split->first + from),
+			       (to - from) * PAGE_SIZE);
+	}
 }
 
 /* Whether somebody else reads or writes pages of this region in the RAM file without its lock. */
@@ -112,7 +128,6 @@ static int split_with(struct split *split)
 	struct space *space = split->space;
 	struct region *region = space_region(space, split->first);
 	u64 hva = space_hva(space, split->first);
-	u32 from, end = 0;
 	int result;
 
 	result = uffd_protect(space->options.uffd, hva, REGION_SIZE);
@@ -131,8 +146,7 @@ static int split_with(struct split *split)
 	}
 	region_forget_hints(space, split->first, REGION_PAGES);
 	region->clean = 0;
-	while (next_run(split, false, &from, &end))
-		let_write(split, from, end - from);
+	let_write(split);
 	return result;
 }
 

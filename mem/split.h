@@ -6,6 +6,9 @@
  * while it maps it, the kernel cannot split it; then it makes the part zero and keeps it. The guest, for whom the kernel
  * maps what is in the file, would read zeroes where its content was, and nobody would know. So a region in large pages
  * that is to lose a part is taken out of the file whole, which always works, and what stays is put back.
+ *
+ * The same is done where many small pages leave that are no neighbours: it interrupts a guest that runs once, a hole for each
+ * of them every time.
  */
 #ifndef MEM_SPLIT_H
 #define MEM_SPLIT_H

@@ -198,30 +198,155 @@ static u64 split_while_writing(struct mem_guest *guest, u32 rounds)
 	return split;
 }
 
+struct writers {
+	struct writer each[WRITERS];
+	_Atomic bool stop;
+};
+
+static void start_writers(struct writers *writers, struct mem_rig *rig, bool small)
+{
+	struct mem_guest_options options = {.bytes = BYTES, .small = small, .pidfd = true};
+
+	mem_rig_start_with(rig, &options, 64 * MiB, false);
+	mem_guest_write_all(&rig->guest, 1);
+	mem_guest_settle(&rig->guest);
+	if (!small)
+		need_huge(rig);
+	atomic_init(&writers->stop, false);
+	for (u32 i = 0; i < WRITERS; i++) {
+		struct writer *writer = &writers->each[i];
+
+		*writer = (struct writer){&rig->guest, i, &writers->stop, 0, 0};
+		cr_assert_eq(pthread_create(&writer->thread, NULL, keep_writing, writer), 0);
+	}
+}
+
+static void stop_writers(struct writers *writers, struct mem_rig *rig)
+{
+	atomic_store(&writers->stop, true);
+	for (u32 i = 0; i < WRITERS; i++) {
+		struct writer *writer = &writers->each[i];
+
+		pthread_join(writer->thread, NULL);
+		cr_expect_eq(writer->wrong, 0, "%lu reads of writer %u were wrong", writer->wrong,
+			     i);
+	}
+	cr_expect_not(rig->guest.failed, "%s", rig->guest.why);
+	mem_rig_check_counters(rig);
+	mem_rig_stop(rig);
+}
+
 Test(mem_split, guests_verify_while_their_pages_are_split)
 {
-	struct mem_guest_options options = {.bytes = BYTES, .pidfd = true};
-	struct writer writers[WRITERS];
-	_Atomic bool stop = false;
+	struct writers writers;
+	struct mem_rig rig;
+
+	start_writers(&writers, &rig, false);
+	cr_expect_gt(split_while_writing(&rig.guest, 120), 0);
+	stop_writers(&writers, &rig);
+}
+
+/* ---- small pages, of which many leave that are no neighbours ---- */
+
+#define EVERY_OTHER 0x5555555555555555UL
+
+static s64 evict_scattered(struct mem_guest *guest, u64 region, u64 pattern)
+{
+	u64 pages[REGION_PAGES / 64];
+	u32 filled;
+
+	for (u32 i = 0; i < REGION_PAGES / 64; i++)
+		pages[i] = pattern;
+	return evict_pages_to(guest->space, region * REGION_PAGES, pages,
+			      guest->space->memory->stores, &filled);
+}
+
+static bool is_mapped(const struct mem_guest *guest, u64 page)
+{
+	int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	u64 entry = 0, hva = (u64)(uintptr_t)guest->ram + page * PAGE_SIZE;
+
+	cr_assert_eq(pread(file, &entry, sizeof(entry), (off_t)(hva / PAGE_SIZE * sizeof(entry))),
+		     (ssize_t)sizeof(entry));
+	close(file);
+	return entry >> 63;
+}
+
+Test(mem_split, scattered_pages_leave_by_one_hole_and_the_others_are_put_back)
+{
+	struct mem_guest_options options = {.bytes = BYTES, .small = true};
 	struct mem_rig rig;
 
 	mem_rig_start_with(&rig, &options, 64 * MiB, false);
 	mem_guest_write_all(&rig.guest, 1);
 	mem_guest_settle(&rig.guest);
-	need_huge(&rig);
-	for (u32 i = 0; i < WRITERS; i++) {
-		writers[i] = (struct writer){&rig.guest, i, &stop, 0, 0};
-		cr_assert_eq(pthread_create(&writers[i].thread, NULL, keep_writing, &writers[i]),
-			     0);
-	}
-	cr_expect_gt(split_while_writing(&rig.guest, 120), 0);
-	stop = true;
-	for (u32 i = 0; i < WRITERS; i++) {
-		pthread_join(writers[i].thread, NULL);
-		cr_expect_eq(writers[i].wrong, 0, "%lu reads of writer %u were wrong",
-			     writers[i].wrong, i);
-	}
-	cr_expect_not(rig.guest.failed, "%s", rig.guest.why);
+	cr_expect_eq(evict_scattered(&rig.guest, 0, EVERY_OTHER), REGION_PAGES / 2);
+	cr_expect_eq(mem_guest_file_pages(&rig.guest), PAGES - REGION_PAGES / 2);
+	cr_expect_not(is_mapped(&rig.guest, 1));
+	/* A few holes are made one by one: the others stay where they are. */
+	cr_expect_eq(evict_scattered(&rig.guest, 1, 1UL << 7), REGION_PAGES / 64);
+	cr_expect(is_mapped(&rig.guest, REGION_PAGES + 6));
 	mem_rig_check_counters(&rig);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 1), 0);
+	mem_guest_write_all(&rig.guest, 2);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 2), 0);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_split, guests_verify_while_scattered_pages_leave)
+{
+	struct writers writers;
+	u64 random = 1, left = 0;
+	struct mem_rig rig;
+
+	start_writers(&writers, &rig, true);
+	for (u32 round = 0; round < 400; round++) {
+		u64 pattern = round % 2 ? mem_random(&random) : EVERY_OTHER << round / 2 % 2;
+		s64 went = evict_scattered(&rig.guest, round % (PAGES / REGION_PAGES), pattern);
+
+		left += (u64)MAX(went, 0);
+	}
+	cr_expect_gt(left, REGION_PAGES);
+	stop_writers(&writers, &rig);
+}
+
+struct counter {
+	volatile u64 *word;
+	_Atomic bool stop;
+	u64 lost;
+};
+
+static void *keep_counting(void *argument)
+{
+	struct counter *counter = argument;
+	u64 count = *counter->word;
+
+	while (!atomic_load(&counter->stop)) {
+		counter->lost += *counter->word != count;
+		*counter->word = ++count;
+	}
+	return NULL;
+}
+
+Test(mem_split, no_write_to_a_page_that_is_put_back_is_lost)
+{
+	struct mem_guest_options options = {.bytes = BYTES, .small = true};
+	struct counter counter;
+	struct mem_rig rig;
+	pthread_t thread;
+
+	mem_rig_start_with(&rig, &options, 64 * MiB, false);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	counter = (struct counter){(volatile u64 *)(rig.guest.ram + PAGE_SIZE), false, 0};
+	pthread_create(&thread, NULL, keep_counting, &counter);
+	for (u32 round = 0; round < 100; round++) {
+		evict_scattered(&rig.guest, 0, EVERY_OTHER);
+		for (u64 i = 0; i < REGION_PAGES; i += 2)
+			(void)*(volatile u8 *)(rig.guest.ram + i * PAGE_SIZE);
+	}
+	atomic_store(&counter.stop, true);
+	pthread_join(thread, NULL);
+	cr_expect_eq(counter.lost, 0, "%lu times it was not as written", counter.lost);
 	mem_rig_stop(&rig);
 }
