@@ -3,11 +3,13 @@
  * Equal pages become one: CPU time until 95 % of the duplicates are merged, CPU time of looking again at what
  * nobody wrote, and what is saved; the same bytes by our scanner and by the kernel's KSM. Half of memory has
  * a twin, page by page (interleaved with pages that have none), or in runs of 16. Each page starts with
- * a number, so only twins are alike.
+ * a number, so only twins are alike. Merging is measured of a guest at rest and of one that runs: then what takes a page from
+ * it has to tell the processor that runs it.
  */
 #include "ksm/ksm.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -36,153 +38,297 @@ static void fill(u8 *base, u64 run)
 	}
 }
 
-static void put_ratio(struct bench *bench, const char *what, const char *name)
+struct kind {
+	const char *name;
+	u64 run;      /* pages */
+	bool running; /* its guest computes meanwhile: only merging is measured */
+};
+
+static const struct kind unique = {"unique", 2 * PAGES, false};
+
+static void put_ratio(struct bench *bench, const char *what, const struct kind *kind)
 {
-	double ours = bench_last(bench, "ksm.%s.%s.ballast", what, name);
-	double kernels = bench_last(bench, "ksm.%s.%s.kernel", what, name);
+	double ours = bench_last(bench, "ksm.%s.%s.ballast", what, kind->name);
+	double kernels = bench_last(bench, "ksm.%s.%s.kernel", what, kind->name);
 
 	if (kernels > 0)
-		bench_put(bench, ours / kernels, -1, "x", "ksm.%s.%s.ratio", what, name);
+		bench_put(bench, ours / kernels, -1, "x", "ksm.%s.%s.ratio", what, kind->name);
 }
 
-static int measure_ours(struct bench *bench, u64 run, const char *name)
+/* A guest that computes: a thread with its memory on a processor. */
+struct runner {
+	pthread_t thread;
+	bool runs;
+	_Atomic bool stop;
+};
+
+static void *compute(void *argument)
+{
+	struct runner *runner = argument;
+
+	for (volatile u64 sum = 0; !atomic_load_explicit(&runner->stop, memory_order_relaxed);)
+		sum = sum + 1;
+	return NULL;
+}
+
+static void begin_run(struct runner *runner, const struct kind *kind)
+{
+	*runner = (struct runner){.runs = kind->running};
+	if (runner->runs)
+		runner->runs = !pthread_create(&runner->thread, NULL, compute, runner);
+}
+
+static void end_run(struct runner *runner)
+{
+	atomic_store(&runner->stop, true);
+	if (runner->runs)
+		pthread_join(runner->thread, NULL);
+}
+
+static int start_ours(struct bench *bench, const struct kind *kind, struct rig *rig)
 {
 	struct rig_options options = {.bytes = GUEST_BYTES, .shares = true};
-	u64 began = clock_now_ns(), cpu;
-	struct ksm_stats stats = {0};
-	struct rig rig;
-	int err = rig_start(bench, &options, &rig);
+	int err = rig_start(bench, &options, rig);
 
-	if (err)
-		return err;
-	fill(rig.ram.base, run);
+	if (!err)
+		fill(rig->ram.base, kind->run);
+	return err;
+}
+
+static void scan_ours(struct rig *rig, u32 times)
+{
+	for (u32 i = 0; i < times; i++)
+		while (!ksm_scan(rig->ksm, 20000))
+			;
+}
+
+static void merge_ours(struct bench *bench, const struct kind *kind, struct rig *rig)
+{
+	struct ksm_stats stats = {0};
+	u64 began = clock_now_ns();
+	struct runner runner;
+
+	begin_run(&runner, kind);
 	while (stats.pages_sharing < TWINS / 100 * 95 &&
 	       clock_now_ns() - began < PATIENCE_S * NSEC_PER_SEC) {
-		ksm_scan(rig.ksm, 20000);
-		ksm_stats(rig.ksm, &stats);
+		ksm_scan(rig->ksm, 20000);
+		ksm_stats(rig->ksm, &stats);
 	}
-	bench_put(bench, (double)stats.cpu_ns / 1e3, -1, "us", "ksm.merge.%s.ballast", name);
-	bench_put(bench, (double)stats.pages_sharing, -1, "pages", "ksm.merged.%s.ballast", name);
-	for (u32 i = 0; i < 3; i++)
-		while (!ksm_scan(rig.ksm, 20000))
-			;
-	ksm_stats(rig.ksm, &stats);
-	bench_put(bench, (double)stats.general_profit / MiB, -1, "MiB", "ksm.profit.%s.ballast",
-		  name);
-	cpu = stats.cpu_ns;
-	for (u32 i = 0; i < RESCANS; i++)
-		while (!ksm_scan(rig.ksm, PAGES))
-			;
-	ksm_stats(rig.ksm, &stats);
-	bench_put(bench, (double)(stats.cpu_ns - cpu) / 1e3 / RESCANS, -1, "us",
-		  "ksm.rescan.%s.ballast", name);
-	rig_stop(&rig);
-	return 0;
+	end_run(&runner);
+	bench_put(bench, (double)stats.cpu_ns / 1e3, -1, "us", "ksm.merge.%s.ballast", kind->name);
+	bench_put(bench, (double)stats.pages_sharing, -1, "pages", "ksm.merged.%s.ballast",
+		  kind->name);
 }
 
-/* The first look at memory that is like nothing: what reading, hashing and looking up cost. */
-static int measure_scan(struct bench *bench)
+/* When all is merged. */
+static void rest_of_ours(struct bench *bench, const struct kind *kind, struct rig *rig)
 {
-	struct rig_options options = {.bytes = GUEST_BYTES, .shares = true};
 	struct ksm_stats stats;
+	u64 cpu;
+
+	scan_ours(rig, 3);
+	ksm_stats(rig->ksm, &stats);
+	bench_put(bench, (double)stats.general_profit / MiB, -1, "MiB", "ksm.profit.%s.ballast",
+		  kind->name);
+	cpu = stats.cpu_ns;
+	for (u32 i = 0; i < RESCANS; i++)
+		while (!ksm_scan(rig->ksm, PAGES))
+			;
+	ksm_stats(rig->ksm, &stats);
+	bench_put(bench, (double)(stats.cpu_ns - cpu) / 1e3 / RESCANS, -1, "us",
+		  "ksm.rescan.%s.ballast", kind->name);
+}
+
+static int measure_ours(struct bench *bench, const struct kind *kind)
+{
 	struct rig rig;
-	int err = rig_start(bench, &options, &rig);
+	int err = start_ours(bench, kind, &rig);
 
 	if (err)
 		return err;
-	fill(rig.ram.base, 2 * PAGES);
-	while (!ksm_scan(rig.ksm, 20000))
-		;
-	ksm_stats(rig.ksm, &stats);
-	bench_put(bench, (double)stats.pages_scanned * 1e9 / (double)stats.cpu_ns, -1, "pages/s",
-		  "ksm.scan.unique.ballast");
+	merge_ours(bench, kind, &rig);
+	if (!kind->running)
+		rest_of_ours(bench, kind, &rig);
 	rig_stop(&rig);
 	return 0;
 }
 
-static u8 *map_mergeable(struct bench *bench, u64 run)
+/* Looking twice at memory that is like nothing: what reading, hashing and looking up cost. */
+static int scan_unique_ours(struct bench *bench)
 {
-	u8 *base =
-		mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ksm_stats stats;
+	struct rig rig;
+	int err = start_ours(bench, &unique, &rig);
 
-	if (base == MAP_FAILED) {
+	if (err)
+		return err;
+	scan_ours(&rig, 2);
+	ksm_stats(rig.ksm, &stats);
+	bench_put(bench, (double)stats.pages_scanned * 1e9 / (double)stats.cpu_ns, -1, "pages/s",
+		  "ksm.scan.%s.ballast", unique.name);
+	rig_stop(&rig);
+	return 0;
+}
+
+/* A guest of the kernel's. */
+struct mergeable {
+	u8 *base;
+	struct kernel_ksm ksm;
+	double began_us; /* what its thread had used */
+};
+
+static int start_kernels(struct bench *bench, const struct kind *kind, bool smart,
+			 struct mergeable *guest)
+{
+	int err;
+
+	guest->base =
+		mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (guest->base == MAP_FAILED) {
 		bench_fail(bench, -errno, "no memory: %s", strerror(errno));
-		return NULL;
+		return -ENOMEM;
 	}
-	madvise(base, GUEST_BYTES, MADV_NOHUGEPAGE);
-	fill(base, run);
-	return base;
+	madvise(guest->base, GUEST_BYTES, MADV_NOHUGEPAGE);
+	fill(guest->base, kind->run);
+	err = kernel_ksm_start(bench, &guest->ksm, smart);
+	if (err) {
+		munmap(guest->base, GUEST_BYTES);
+		return err;
+	}
+	guest->began_us = kernel_ksm_cpu_us(&guest->ksm);
+	madvise(guest->base, GUEST_BYTES, MADV_MERGEABLE);
+	return 0;
+}
+
+static void stop_kernels(struct mergeable *guest)
+{
+	kernel_ksm_stop(&guest->ksm);
+	munmap(guest->base, GUEST_BYTES);
+}
+
+static void await(const char *figure, u64 wanted)
+{
+	u64 began = clock_now_ns();
+
+	while (kernel_ksm_read(figure) < wanted &&
+	       clock_now_ns() - began < PATIENCE_S * NSEC_PER_SEC)
+		usleep(2000);
 }
 
 static void await_full_scans(u64 more)
 {
-	u64 until = kernel_ksm_read("full_scans") + more, began = clock_now_ns();
-
-	while (kernel_ksm_read("full_scans") < until &&
-	       clock_now_ns() - began < PATIENCE_S * NSEC_PER_SEC)
-		usleep(2000);
+	await("full_scans", kernel_ksm_read("full_scans") + more);
 }
 
-static int measure_kernels(struct bench *bench, u64 run, const char *name, bool smart)
+static void merge_kernels(struct bench *bench, const struct kind *kind, struct mergeable *guest)
 {
-	const char *rescan = smart ? "ksm.rescan.%s.kernel-smart" : "ksm.rescan.%s.kernel";
-	u8 *base = map_mergeable(bench, run);
-	struct kernel_ksm ksm;
-	u64 began = clock_now_ns(), scanned, scans;
-	double cpu, scan_cpu;
-	int err = base ? kernel_ksm_start(bench, &ksm, smart) : -ENOMEM;
+	struct runner runner;
+	double cpu_us;
+
+	begin_run(&runner, kind);
+	await("pages_sharing", TWINS / 100 * 95);
+	cpu_us = kernel_ksm_cpu_us(&guest->ksm) - guest->began_us;
+	end_run(&runner);
+	bench_put(bench, cpu_us, -1, "us", "ksm.merge.%s.kernel", kind->name);
+	bench_put(bench, (double)kernel_ksm_read("pages_sharing"), -1, "pages",
+		  "ksm.merged.%s.kernel", kind->name);
+}
+
+static void rescan_kernels(struct bench *bench, const struct kind *kind, struct mergeable *guest,
+			   const char *figure)
+{
+	double cpu_us = kernel_ksm_cpu_us(&guest->ksm);
+	u64 scans = kernel_ksm_read("full_scans");
+
+	await_full_scans(RESCANS);
+	scans = kernel_ksm_read("full_scans") - scans;
+	cpu_us = kernel_ksm_cpu_us(&guest->ksm) - cpu_us;
+	if (scans)
+		bench_put(bench, cpu_us / (double)scans, -1, "us", "ksm.rescan.%s.%s", kind->name,
+			  figure);
+}
+
+static int measure_kernels(struct bench *bench, const struct kind *kind)
+{
+	struct mergeable guest;
+	int err = start_kernels(bench, kind, false, &guest);
 
 	if (err)
 		return err;
-	cpu = kernel_ksm_cpu_us(&ksm);
-	scanned = kernel_ksm_read("pages_scanned");
-	madvise(base, GUEST_BYTES, MADV_MERGEABLE);
-	while (kernel_ksm_read("pages_sharing") < TWINS / 100 * 95 &&
-	       clock_now_ns() - began < PATIENCE_S * NSEC_PER_SEC)
-		usleep(2000);
-	scan_cpu = kernel_ksm_cpu_us(&ksm) - cpu;
-	if (!smart) {
-		bench_put(bench, scan_cpu, -1, "us", "ksm.merge.%s.kernel", name);
-		bench_put(bench, (double)kernel_ksm_read("pages_sharing"), -1, "pages",
-			  "ksm.merged.%s.kernel", name);
-		scanned = kernel_ksm_read("pages_scanned") - scanned;
-		bench_put(bench, (double)scanned * 1e6 / scan_cpu, -1, "pages/s",
-			  "ksm.scan.%s.kernel", name);
-	}
-	await_full_scans(smart ? 12 : 3);
-	if (!smart)
+	merge_kernels(bench, kind, &guest);
+	if (!kind->running) {
+		await_full_scans(3);
 		bench_put(bench, (double)(s64)kernel_ksm_read("general_profit") / MiB, -1, "MiB",
-			  "ksm.profit.%s.kernel", name);
-	cpu = kernel_ksm_cpu_us(&ksm);
-	scans = kernel_ksm_read("full_scans");
-	await_full_scans(RESCANS);
-	scans = kernel_ksm_read("full_scans") - scans;
-	cpu = kernel_ksm_cpu_us(&ksm) - cpu;
-	if (scans)
-		bench_put(bench, cpu / (double)scans, -1, "us", rescan, name);
-	kernel_ksm_stop(&ksm);
-	munmap(base, GUEST_BYTES);
+			  "ksm.profit.%s.kernel", kind->name);
+		rescan_kernels(bench, kind, &guest, "kernel");
+	}
+	stop_kernels(&guest);
 	return 0;
+}
+
+/* With smart_scan. */
+static int measure_smart(struct bench *bench, const struct kind *kind)
+{
+	struct mergeable guest;
+	int err = start_kernels(bench, kind, true, &guest);
+
+	if (err)
+		return err;
+	await("pages_sharing", TWINS / 100 * 95);
+	await_full_scans(12);
+	rescan_kernels(bench, kind, &guest, "kernel-smart");
+	stop_kernels(&guest);
+	return 0;
+}
+
+static int scan_unique_kernels(struct bench *bench)
+{
+	u64 scanned = kernel_ksm_read("pages_scanned");
+	struct mergeable guest;
+	int err = start_kernels(bench, &unique, false, &guest);
+	double cpu_us;
+
+	if (err)
+		return err;
+	await_full_scans(2);
+	cpu_us = kernel_ksm_cpu_us(&guest.ksm) - guest.began_us;
+	scanned = kernel_ksm_read("pages_scanned") - scanned;
+	bench_put(bench, (double)scanned * 1e6 / cpu_us, -1, "pages/s", "ksm.scan.%s.kernel",
+		  unique.name);
+	stop_kernels(&guest);
+	return 0;
+}
+
+static int measure(struct bench *bench, const struct kind *kind)
+{
+	int err = measure_ours(bench, kind);
+
+	if (!err)
+		err = measure_kernels(bench, kind);
+	if (!err)
+		put_ratio(bench, "merge", kind);
+	if (err || kind->running)
+		return err;
+	err = measure_smart(bench, kind);
+	put_ratio(bench, "rescan", kind);
+	return err;
 }
 
 int ksm_round(struct bench *bench)
 {
-	static const struct {
-		u64 run;
-		const char *name;
-	} kinds[] = {{1, "interleaved"}, {16, "runs"}};
-	int err = measure_scan(bench);
+	static const struct kind kinds[] = {
+		{"interleaved", 1, false},
+		{"interleaved-running", 1, true},
+		{"runs", 16, false},
+		{"runs-running", 16, true},
+	};
+	int err = scan_unique_ours(bench);
 
-	for (u32 i = 0; i < ARRAY_SIZE(kinds) && !err; i++) {
-		err = measure_ours(bench, kinds[i].run, kinds[i].name);
-		if (!err)
-			err = measure_kernels(bench, kinds[i].run, kinds[i].name, false);
-		if (!err)
-			err = measure_kernels(bench, kinds[i].run, kinds[i].name, true);
-		if (!err) {
-			put_ratio(bench, "merge", kinds[i].name);
-			put_ratio(bench, "rescan", kinds[i].name);
-		}
-	}
+	if (!err)
+		err = scan_unique_kernels(bench);
+	if (!err)
+		put_ratio(bench, "scan", &unique);
+	for (u32 i = 0; i < ARRAY_SIZE(kinds) && !err; i++)
+		err = measure(bench, &kinds[i]);
 	return err;
 }
