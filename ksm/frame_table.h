@@ -57,15 +57,16 @@ void frame_link(struct frames *frames, u32 index);
 void frame_unlink(struct frames *frames, u32 index);
 void frame_punch(struct frames *frames, u32 index, u32 count);
 
-/* What is left to be done, with no lock held, after the last reference or holder of a frame has gone. */
-struct frame_rest {
-	u64 memory;  /* bytes to be given back to the budget */
-	bool stored; /* ... and a blob to be forgotten */
-	u64 place;
+/* Frames that nobody has any more. Those next to each other leave the file together: each hole interrupts the processors
+ * that run guests. */
+struct frames_gone {
+	u32 first, count; /* still in the file, in nobody's reach while the lock is held */
+	u64 memory;	  /* bytes to be given back to the budget */
 };
 
-/* Takes a frame away if nobody has it any more. Lock held. */
-struct frame_rest frame_settle(struct frames *frames, u32 index);
-void frame_finish(struct frames *frames, const struct frame_rest *rest);
+/* Takes a frame away if nobody has it any more. Lock held, dropped meanwhile for a blob to be forgotten. */
+void frame_settle(struct frames *frames, u32 index, struct frames_gone *gone);
+/* Ends that, and drops the lock. */
+void frames_unlock(struct frames *frames, struct frames_gone *gone);
 
 #endif

@@ -235,38 +235,58 @@ void frame_punch(struct frames *frames, u32 index, u32 count)
 		  (off_t)((u64)index * PAGE_SIZE), (off_t)((u64)count * PAGE_SIZE));
 }
 
-struct frame_rest frame_settle(struct frames *frames, u32 index)
+static void punch_gone(struct frames *frames, struct frames_gone *gone)
+{
+	if (gone->count)
+		frame_punch(frames, gone->first, gone->count);
+	gone->count = 0;
+}
+
+static void add_gone(struct frames *frames, u32 index, struct frames_gone *gone)
+{
+	if (gone->first + gone->count != index)
+		punch_gone(frames, gone);
+	if (!gone->count)
+		gone->first = index;
+	gone->count++;
+}
+
+static void forget_blob(struct frames *frames, u64 place)
+{
+	struct page_source *pool = frames->options.memory->sources[PAGE_COMPRESSED];
+
+	pthread_mutex_unlock(&frames->lock);
+	pool->ops->invalidate(pool, place);
+	pthread_mutex_lock(&frames->lock);
+}
+
+void frame_settle(struct frames *frames, u32 index, struct frames_gone *gone)
 {
 	struct frame *frame = &frames->table[index];
-	struct frame_rest rest = {.memory = 0};
 
 	if (!is_free(frame))
-		return rest;
+		return;
 	frames->stats.frames--;
 	frames->stats.metadata_bytes -= FRAME_METADATA;
-	rest.memory = FRAME_METADATA;
+	gone->memory += FRAME_METADATA;
 	if (frame->where == FRAME_STORED) {
 		frames->stats.stored--;
-		rest.stored = true;
-		rest.place = frame->place;
-		return rest;
+		punch_gone(frames, gone);
+		forget_blob(frames, frame->place);
+		return;
 	}
 	assert(frame->where == FRAME_HERE);
 	frame_unlink(frames, index);
-	frame_punch(frames, index, 1);
-	rest.memory += PAGE_SIZE;
-	return rest;
+	add_gone(frames, index, gone);
+	gone->memory += PAGE_SIZE;
 }
 
-void frame_finish(struct frames *frames, const struct frame_rest *rest)
+void frames_unlock(struct frames *frames, struct frames_gone *gone)
 {
-	struct memory *memory = frames->options.memory;
-	struct page_source *pool = memory->sources[PAGE_COMPRESSED];
-
-	if (rest->memory)
-		budget_give(&memory->budget, rest->memory);
-	if (rest->stored)
-		pool->ops->invalidate(pool, rest->place);
+	punch_gone(frames, gone);
+	pthread_mutex_unlock(&frames->lock);
+	if (gone->memory)
+		budget_give(&frames->options.memory->budget, gone->memory);
 }
 
 /* Lock held. False: the file takes no more. */
@@ -305,18 +325,18 @@ int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *out)
 	return 0;
 }
 
-void frames_put(struct frames *frames, u32 index)
+void frames_put(struct frames *frames, u32 first, u32 count)
 {
-	struct frame *frame = &frames->table[index];
-	struct frame_rest rest;
+	struct frames_gone gone = {0};
 
 	pthread_mutex_lock(&frames->lock);
-	assert(frame->references);
-	frames->stats.references--;
-	frame->references--;
-	rest = frame_settle(frames, index);
-	pthread_mutex_unlock(&frames->lock);
-	frame_finish(frames, &rest);
+	for (u32 i = first; i < first + count; i++) {
+		assert(frames->table[i].references);
+		frames->stats.references--;
+		frames->table[i].references--;
+		frame_settle(frames, i, &gone);
+	}
+	frames_unlock(frames, &gone);
 }
 
 int frames_read(struct frames *frames, u32 frame, void *buffer)

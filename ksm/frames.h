@@ -57,8 +57,8 @@ int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *frame);
  * the store is. */
 int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *frame);
 
-/* Gives a reference back. */
-void frames_put(struct frames *frames, u32 frame);
+/* Gives a reference back to each of `count` frames. */
+void frames_put(struct frames *frames, u32 first, u32 count);
 
 /* Copies 4096 bytes out of a frame that the caller has a reference to, after bringing it back if need be. Returns
  * as frames_bring(). No lock held. */

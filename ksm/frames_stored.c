@@ -18,19 +18,14 @@ void frames_hold(struct frames *frames, u32 first, u32 count)
 
 void frames_release(struct frames *frames, u32 first, u32 count)
 {
+	struct frames_gone gone = {0};
+
 	pthread_mutex_lock(&frames->lock);
 	for (u32 i = first; i < first + count; i++) {
-		struct frame_rest rest;
-
 		frames->table[i].holders--;
-		rest = frame_settle(frames, i);
-		if (!rest.memory)
-			continue;
-		pthread_mutex_unlock(&frames->lock);
-		frame_finish(frames, &rest);
-		pthread_mutex_lock(&frames->lock);
+		frame_settle(frames, i, &gone);
 	}
-	pthread_mutex_unlock(&frames->lock);
+	frames_unlock(frames, &gone);
 }
 
 struct loading {
@@ -171,7 +166,7 @@ static bool leave(struct frames *frames, u32 index, bool stored, u64 place)
 {
 	struct page_source *pool = frames->options.memory->sources[PAGE_COMPRESSED];
 	struct frame *frame = &frames->table[index];
-	struct frame_rest rest;
+	struct frames_gone gone = {0};
 	bool left;
 
 	pthread_mutex_lock(&frames->lock);
@@ -185,9 +180,8 @@ static bool leave(struct frames *frames, u32 index, bool stored, u64 place)
 	}
 	frame->where = left ? FRAME_STORED : FRAME_HERE;
 	frame->holders--;
-	rest = frame_settle(frames, index);
-	pthread_mutex_unlock(&frames->lock);
-	frame_finish(frames, &rest);
+	frame_settle(frames, index, &gone);
+	frames_unlock(frames, &gone);
 	if (left)
 		budget_give(&frames->options.memory->budget, PAGE_SIZE);
 	else if (stored)

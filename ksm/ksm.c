@@ -120,7 +120,7 @@ static int source_load(struct page_source *source, struct page_load *load)
 
 static void source_invalidate(struct page_source *source, u64 payload)
 {
-	frames_put(ksm_domain(ksm_of(source), payload)->frames, payload_frame(payload));
+	frames_put(ksm_domain(ksm_of(source), payload)->frames, payload_frame(payload), 1);
 }
 
 static void source_stats(struct page_source *source, struct source_stats *stats)
@@ -468,6 +468,11 @@ static void sharing_release(struct sharing *sharing, u64 payload, u32 count)
 	frames_release(frames_of(sharing, payload), payload_frame(payload), count);
 }
 
+static void sharing_forget(struct sharing *sharing, u64 payload, u32 count)
+{
+	frames_put(frames_of(sharing, payload), payload_frame(payload), count);
+}
+
 static void sharing_bring_home(struct sharing *sharing)
 {
 	struct ksm *ksm = ksm_of_sharing(sharing);
@@ -488,6 +493,7 @@ static const struct sharing_ops sharing_ops = {
 	.hold = sharing_hold,
 	.bring = sharing_bring,
 	.release = sharing_release,
+	.forget = sharing_forget,
 	.bring_home = sharing_bring_home,
 };
 

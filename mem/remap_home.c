@@ -8,7 +8,6 @@
 
 #include "mem/remap_batch.h"
 #include "mem/sharing.h"
-#include "mem/source.h"
 #include "mem/uffd.h"
 
 #define COPY_PAGES (2 * GROUP_PAGES)
@@ -66,8 +65,8 @@ static u32 commit_home(struct remap *remap)
 /* Nothing is mapped in the place of these pages any more. All are held, the private ones since they were written. */
 static void forget_frames(struct remap *remap)
 {
-	struct page_source *source = remap->space->memory->sources[PAGE_SHARED];
 	struct sharing *sharing = remap->space->memory->sharing;
+	struct sharing_run forgotten = {0};
 
 	FOR_EACH_RUN(run, remap)
 	{
@@ -75,9 +74,10 @@ static void forget_frames(struct remap *remap)
 			u64 payload = page_word_payload(remap->words[i]);
 
 			sharing->ops->release(sharing, payload, 1);
-			source->ops->invalidate(source, payload);
+			sharing_forget_later(sharing, &forgotten, payload);
 		}
 	}
+	sharing_forget_run(sharing, &forgotten);
 }
 
 /* Makes writes wait: they are in nobody's way then until the pages are home. Region's lock held. */

@@ -27,6 +27,9 @@ struct sharing_ops {
 
 	void (*release)(struct sharing *sharing, u64 payload, u32 count);
 
+	/* Gives up a reference to each: what invalidate() of their source does to one. No lock held. */
+	void (*forget)(struct sharing *sharing, u64 payload, u32 count);
+
 	/* Whether a frame has the content of a page that is about to be evicted: then page->payload refers to it, as that
 	 * of a SHARED page, and has a reference. No lock held. */
 	bool (*find)(struct sharing *sharing, struct page_store *page);
@@ -40,5 +43,29 @@ struct sharing {
 	/* Takes cold frames out of memory: asked when the clock has nothing, or has to take what is in use. */
 	struct reclaimer *frames;
 };
+
+/* References to frames that lie one after the other, to be given up together. */
+struct sharing_run {
+	u64 payload;
+	u32 count;
+};
+
+static inline void sharing_forget_run(struct sharing *sharing, struct sharing_run *run)
+{
+	if (run->count)
+		sharing->ops->forget(sharing, run->payload, run->count);
+	run->count = 0;
+}
+
+/* Adds to a run, or ends it and begins another. No lock held. */
+static inline void sharing_forget_later(struct sharing *sharing, struct sharing_run *run,
+					u64 payload)
+{
+	if (run->payload + run->count != payload || run->count == REGION_PAGES)
+		sharing_forget_run(sharing, run);
+	if (!run->count)
+		run->payload = payload;
+	run->count++;
+}
 
 #endif

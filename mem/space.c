@@ -191,19 +191,23 @@ static void release_frame(struct space *space, struct page_word word)
 
 static void forget_stored_pages(struct space *space)
 {
+	struct sharing *sharing = space->memory->sharing;
+	struct sharing_run run = {0};
+
 	for (u64 i = 0; i < space->table.pages; i++) {
 		struct page_word word = page_table_read(&space->table, i);
 		struct page_source *source = space->memory->sources[page_word_state(word)];
 
 		assert(!page_word_busy(word));
 		/* Whatever the VMM has there, it mapped a frame. */
-		if (page_word_foreign(word)) {
-			source = space->memory->sources[PAGE_SHARED];
+		if (page_word_foreign(word))
 			release_frame(space, word);
-		}
-		if (source)
+		if (page_word_foreign(word) || page_word_state(word) == PAGE_SHARED)
+			sharing_forget_later(sharing, &run, page_word_payload(word));
+		else if (source)
 			source->ops->invalidate(source, page_word_payload(word));
 	}
+	sharing_forget_run(sharing, &run);
 }
 
 void space_end(struct space *space)
