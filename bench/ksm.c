@@ -4,7 +4,7 @@
  * nobody wrote, and what is saved; the same bytes by our scanner and by the kernel's KSM. Half of memory has
  * a twin, page by page (interleaved with pages that have none), or in runs of 16. Each page starts with
  * a number, so only twins are alike. Merging is measured of a guest at rest and of one that runs: then what takes a page from
- * it has to tell the processor that runs it.
+ * it has to tell the processor that runs it. And what it takes to end such a guest.
  */
 #include "ksm/ksm.h"
 
@@ -139,8 +139,17 @@ static void rest_of_ours(struct bench *bench, const struct kind *kind, struct ri
 		  "ksm.rescan.%s.ballast", kind->name);
 }
 
+static double process_cpu_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
 static int measure_ours(struct bench *bench, const struct kind *kind)
 {
+	double began_us;
 	struct rig rig;
 	int err = start_ours(bench, kind, &rig);
 
@@ -149,7 +158,9 @@ static int measure_ours(struct bench *bench, const struct kind *kind)
 	merge_ours(bench, kind, &rig);
 	if (!kind->running)
 		rest_of_ours(bench, kind, &rig);
+	began_us = process_cpu_us();
 	rig_stop(&rig);
+	bench_put(bench, process_cpu_us() - began_us, -1, "us", "ksm.end.%s.ballast", kind->name);
 	return 0;
 }
 
