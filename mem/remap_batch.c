@@ -249,6 +249,28 @@ u32 remap_pages(const struct remap *remap)
 	return pages;
 }
 
+struct span remap_span(const struct remap *remap)
+{
+	struct span span = {.low = REGION_PAGES};
+
+	for (u32 i = 0; i < remap->count; i++) {
+		const struct run *run = &remap->runs[i];
+
+		span.low = MIN(span.low, run->place);
+		span.high = MAX(span.high, run->place + run->count);
+	}
+	return span;
+}
+
+int remap_register(const struct remap *remap)
+{
+	struct span span = remap_span(remap);
+
+	return uffd_register_frames(
+		remap->space->options.uffd, space_hva(remap->space, remap->first + span.low),
+		(span.high - span.low) * PAGE_SIZE, remap->home || !remap_test_skip_missing);
+}
+
 /* The kernel says no memory, too, when the VMM's address space is gone. */
 int remap_watched(const struct remap *remap, int result)
 {

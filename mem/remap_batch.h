@@ -33,6 +33,13 @@ static inline u64 remap_hva(const struct remap *remap, const struct run *run)
 	return space_hva(remap->space, remap->first + run->place);
 }
 
+/* The places from the first page of all runs to the last. */
+struct span {
+	u32 low, high;
+};
+
+struct span remap_span(const struct remap *remap);
+
 static inline bool remap_was_private(const struct remap *remap, u32 place)
 {
 	return page_word_state(remap->words[place]) == PAGE_RESIDENT;
@@ -60,6 +67,9 @@ void remap_give_up(struct remap *remap);
 
 /* Has the VMM map, and waits for it. Returns 0, -ESRCH it is gone, -ETIMEDOUT, or other -errno. */
 int remap_ask(struct remap *remap);
+
+/* Watches what the VMM has mapped, by one call: what lies between is watched already. Returns 0 or -errno. */
+int remap_register(const struct remap *remap);
 
 /* What became of watching the ranges that were mapped: `result`, or -ESRCH when the VMM is gone. */
 int remap_watched(const struct remap *remap, int result);

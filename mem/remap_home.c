@@ -120,21 +120,6 @@ static int hold_home(struct remap *remap, bool all)
 	return result ? result : remap->count ? 0 : -EAGAIN;
 }
 
-/* Begins to watch the RAM file where the VMM has mapped it again. */
-static int watch(struct remap *remap)
-{
-	int result = 0;
-
-	FOR_EACH_RUN(run, remap)
-	{
-		result = uffd_register(remap->space->options.uffd, remap_hva(remap, run),
-				       run->count * PAGE_SIZE);
-		if (result)
-			break;
-	}
-	return remap_watched(remap, result);
-}
-
 static s64 home(struct remap *remap, bool all)
 {
 	struct space *space = remap->space;
@@ -149,7 +134,7 @@ static s64 home(struct remap *remap, bool all)
 	if (!result)
 		result = remap_ask(remap);
 	if (!result)
-		result = watch(remap);
+		result = remap_watched(remap, remap_register(remap));
 	if (result) {
 		remap_fail(remap, result);
 		space->remap.stray_bytes += pages * PAGE_SIZE;
@@ -221,7 +206,7 @@ static s64 drop(struct remap *remap, enum page_state to)
 		return -EAGAIN;
 	result = remap_ask(remap);
 	if (!result)
-		result = watch(remap);
+		result = remap_watched(remap, remap_register(remap));
 	if (result) {
 		remap_fail(remap, result);
 		return result;

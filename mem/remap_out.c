@@ -47,8 +47,8 @@ static int touch(struct remap *remap)
 /* Finds the pages that were written before their run was protected. Two calls for all runs. */
 static int look(struct remap *remap)
 {
+	struct span span = remap_span(remap);
 	u64 entries[REGION_PAGES];
-	u32 low = REGION_PAGES, high = 0;
 	int result;
 
 	if (remap_test_skip_look)
@@ -56,12 +56,8 @@ static int look(struct remap *remap)
 	result = touch(remap);
 	if (result)
 		return result;
-	FOR_EACH_RUN(run, remap)
-	{
-		low = MIN(low, run->place);
-		high = MAX(high, run->place + run->count);
-	}
-	if (pagemap_read(remap->space, remap->first + low, high - low, entries + low))
+	if (pagemap_read(remap->space, remap->first + span.low, span.high - span.low,
+			 entries + span.low))
 		return -EIO;
 	FOR_EACH_RUN(run, remap)
 	{
@@ -72,27 +68,17 @@ static int look(struct remap *remap)
 	return 0;
 }
 
-static int watch_run(struct remap *remap, const struct run *run)
-{
-	int uffd = remap->space->options.uffd, result;
-	u64 hva = remap_hva(remap, run), bytes = run->count * PAGE_SIZE;
-
-	result = uffd_register_frames(uffd, hva, bytes, !remap_test_skip_missing);
-	if (!result && !remap_test_skip_protect)
-		result = uffd_protect(uffd, hva, bytes);
-	return result;
-}
-
 /* Begins to watch the frames that the VMM has mapped, and looks what was written until then. */
 static int watch(struct remap *remap)
 {
-	int result = 0;
+	int result = remap_register(remap);
 
 	FOR_EACH_RUN(run, remap)
 	{
-		result = watch_run(remap, run);
-		if (result)
+		if (result || remap_test_skip_protect)
 			break;
+		result = uffd_protect(remap->space->options.uffd, remap_hva(remap, run),
+				      run->count * PAGE_SIZE);
 	}
 	return remap_watched(remap, result ? result : look(remap));
 }
