@@ -355,17 +355,24 @@ static bool goes(const struct eviction *ev, u32 place)
 	return place < ev->high && ev->held[place] && !stays(ev, place);
 }
 
+/* Whether the RAM file will have the page of a place still. */
+static bool remains(const struct eviction *ev, u32 place)
+{
+	return page_word_at_home(page_table_read(&ev->space->table, ev->first + place)) &&
+	       !goes(ev, place);
+}
+
 /*
- * Of every two or three neighbours one goes. A hole in what a running guest has mapped interrupts its processors, 10 to 50 us,
+ * Of every two or three pages one goes. A hole in what a running guest has mapped interrupts its processors, 10 to 50 us,
  * and one for all of them does so once: for that it is cheaper to put back what stays.
  */
 static bool scattered(const struct eviction *ev)
 {
 	u32 holes = 0, stay = 0;
 
-	for (u32 i = ev->low; i < ev->high; i++) {
+	for (u32 i = 0; i < REGION_PAGES; i++) {
 		holes += goes(ev, i) && !goes(ev, i + 1);
-		stay += !goes(ev, i);
+		stay += remains(ev, i);
 	}
 	return !ev->unmapped && holes >= SCATTERED_LEAST && stay <= holes * SCATTERED_STAY;
 }
@@ -380,12 +387,9 @@ static bool split(struct eviction *ev)
 	bool some_stay = false, some_go = false;
 
 	for (u32 i = 0; i < REGION_PAGES; i++) {
-		struct page_word word = page_table_read(&ev->space->table, ev->first + i);
-		bool here = page_word_at_home(word);
-
 		some_go |= goes(ev, i);
-		some_stay |= here && !goes(ev, i);
-		stay[i / 64] |= (u64)(here && !goes(ev, i)) << i % 64;
+		some_stay |= remains(ev, i);
+		stay[i / 64] |= (u64)remains(ev, i) << i % 64;
 		held[i / 64] |= (u64)ev->held[i] << i % 64;
 	}
 	if (!some_stay || !some_go)

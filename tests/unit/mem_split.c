@@ -250,15 +250,21 @@ Test(mem_split, guests_verify_while_their_pages_are_split)
 
 #define EVERY_OTHER 0x5555555555555555UL
 
+static s64 evict_some(struct mem_guest *guest, u64 region, const u64 pages[REGION_PAGES / 64])
+{
+	u32 filled;
+
+	return evict_pages_to(guest->space, region * REGION_PAGES, pages,
+			      guest->space->memory->stores, &filled);
+}
+
 static s64 evict_scattered(struct mem_guest *guest, u64 region, u64 pattern)
 {
 	u64 pages[REGION_PAGES / 64];
-	u32 filled;
 
 	for (u32 i = 0; i < REGION_PAGES / 64; i++)
 		pages[i] = pattern;
-	return evict_pages_to(guest->space, region * REGION_PAGES, pages,
-			      guest->space->memory->stores, &filled);
+	return evict_some(guest, region, pages);
 }
 
 static bool is_mapped(const struct mem_guest *guest, u64 page)
@@ -283,9 +289,11 @@ Test(mem_split, scattered_pages_leave_by_one_hole_and_the_others_are_put_back)
 	cr_expect_eq(evict_scattered(&rig.guest, 0, EVERY_OTHER), REGION_PAGES / 2);
 	cr_expect_eq(mem_guest_file_pages(&rig.guest), PAGES - REGION_PAGES / 2);
 	cr_expect_not(is_mapped(&rig.guest, 1));
-	/* A few holes are made one by one: the others stay where they are. */
+	/* A few holes are made one by one, and some in a corner: the others stay where they are. */
 	cr_expect_eq(evict_scattered(&rig.guest, 1, 1UL << 7), REGION_PAGES / 64);
 	cr_expect(is_mapped(&rig.guest, REGION_PAGES + 6));
+	cr_expect_eq(evict_some(&rig.guest, 2, (const u64[REGION_PAGES / 64]){EVERY_OTHER}), 32);
+	cr_expect(is_mapped(&rig.guest, 2 * REGION_PAGES + 1));
 	mem_rig_check_counters(&rig);
 	cr_expect_eq(mem_guest_check_all(&rig.guest, 1), 0);
 	mem_guest_write_all(&rig.guest, 2);
