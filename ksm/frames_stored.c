@@ -61,8 +61,7 @@ static bool take_memory(struct memory *memory, bool wait)
 		return budget_take(&memory->budget, PAGE_SIZE, BUDGET_SHARE);
 	while (!budget_take(&memory->budget, PAGE_SIZE, BUDGET_NORMAL)) {
 		atomic_fetch_add_explicit(&memory->direct_reclaims, 1, memory_order_relaxed);
-		if (!memory->direct_reclaim ||
-		    !memory->direct_reclaim(memory, 16 * PAGE_SIZE, NULL))
+		if (!memory->direct_reclaim || !memory->direct_reclaim(memory, 16 * PAGE_SIZE, NULL))
 			return false;
 	}
 	return true;

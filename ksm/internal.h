@@ -71,9 +71,8 @@ struct ksm {
 	struct partner partners[PARTNERS_MAX];
 	u32 partner_count;
 	u64 unshared, changing; /* of the scan under way */
-	u64 steady,
-		taken; /* of the batch: pages that had not changed, and that were shared or dropped */
-	u32 worth;     /* of the scan: advisor_worth() */
+	u64 steady, taken;	/* of the batch: pages that had not changed, and that were shared or dropped */
+	u32 worth;		/* of the scan: advisor_worth() */
 	bool hurries;
 	struct advisor advisor;
 	_Atomic u32 pages_to_scan;

@@ -230,7 +230,8 @@ static void look_at_group(struct look *look, u32 group, const u8 *pages)
 			match(look, first + i, seen.hashes[i]);
 	}
 	judge(look, group, seen.changed);
-	look->changed |= (u32) !!seen.changed << group;
+	if (seen.changed)
+		look->changed |= 1U << group;
 }
 
 /*
@@ -270,13 +271,17 @@ static bool look_in_place(struct look *look, u32 group)
 	return huge ? !cut : look_at_copy(look, group, group + 1);
 }
 
-/* The end of what is read at once. */
+static bool to_be_read(const struct look *look, u32 group)
+{
+	return group < REGION_GROUPS && look->groups >> group & 1;
+}
+
+/* The end of what is read at once from a group on. */
 static u32 read_end(const struct look *look, u32 from)
 {
 	u32 to = from + 1;
 
-	while (!look->huge && to < REGION_GROUPS && to - from < COPY_GROUPS &&
-	       look->groups >> to & 1)
+	while (!look->huge && to - from < COPY_GROUPS && to_be_read(look, to))
 		to++;
 	return to;
 }
@@ -284,9 +289,11 @@ static u32 read_end(const struct look *look, u32 from)
 static void read_groups(struct look *look)
 {
 	for (u32 from = 0, to; from < REGION_GROUPS; from = to) {
+		to = from + 1;
+		if (!to_be_read(look, from))
+			continue;
 		to = read_end(look, from);
-		if (!(look->groups >> from & 1) ||
-		    (look->huge ? look_in_place(look, from) : look_at_copy(look, from, to)))
+		if (look->huge ? look_in_place(look, from) : look_at_copy(look, from, to))
 			continue;
 		look->plan = (struct plan){.count = 0};
 		space_fail(

@@ -51,6 +51,7 @@ void ksm_rig_start(struct ksm_rig *rig, const struct ksm_rig_options *options)
 
 	memset(rig, 0, sizeof(*rig));
 	memory_init(&rig->memory, options->budget ? options->budget : 1 * GiB);
+	rig->memory.huge_pages = !options->small;
 	if (options->swap)
 		start_swap(rig);
 	cr_assert_eq(ksm_create(&scanner, &rig->ksm), 0);

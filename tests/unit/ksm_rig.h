@@ -14,6 +14,7 @@
 struct ksm_rig_options {
 	u64 bytes;	      /* of each guest */
 	u64 budget;	      /* 0: plenty */
+	bool small;	      /* no huge pages */
 	bool alone;	      /* each guest in a domain of its own */
 	u32 max_page_sharing; /* 0: no limit */
 	u32 vma_budget;	      /* 0: no limit */

@@ -276,3 +276,29 @@ Test(ksm_share, memory_that_nobody_wrote_is_not_read_again)
 	cr_expect_leq(ksm_rig_stats(&rig).pages_scanned, scanned + 3 * REGION_PAGES);
 	ksm_rig_stop(&rig);
 }
+
+/* Whatever groups lie between those that are to be read, and however many of these follow each other. */
+Test(ksm_share, what_is_written_alike_among_what_nobody_wrote_is_found)
+{
+	static const struct ksm_rig_options small = {.bytes = BYTES, .small = true};
+	struct ksm_rig rig;
+	u64 alike = 0;
+
+	ksm_rig_start(&rig, &small);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		ksm_rig_fill(&rig.guests[i], i);
+	ksm_rig_scan(&rig);
+	for (u64 group = 0; group < PAGES / GROUP_PAGES; group++) {
+		if (group % 2 == 0 && group % 7 != 4)
+			continue;
+		for (u64 i = 0; i < GROUP_PAGES; i++, alike++) {
+			ksm_rig_write(&rig.guests[0], group * GROUP_PAGES + i, 50);
+			ksm_rig_write(&rig.guests[1], group * GROUP_PAGES + i, 50);
+		}
+	}
+	ksm_rig_scan(&rig);
+	/* The index of pages seen forgets some. */
+	cr_expect_gt(ksm_rig_stats(&rig).pages_sharing * 10, alike * 9);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
