@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "bench/plain.h"
 #include "bench/rig.h"
 #include "bench/vm.h"
+#include "lib/process.h"
 #include "manager/config.h"
 #include "swap/swap.h"
 
@@ -131,6 +131,7 @@ static int measure_kernel(struct bench *bench, const struct content *content, bo
  * this round has nothing to compare with. */
 static int outlive_kernel(struct bench *bench, const struct content *content, bool kvm, u32 *kills)
 {
+	pid_t self = getpid();
 	int status;
 
 	for (u32 killed = 0; killed < KILLS_MAX; killed++) {
@@ -139,7 +140,7 @@ static int outlive_kernel(struct bench *bench, const struct content *content, bo
 		fflush(NULL);
 		pid = fork();
 		if (!pid) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			process_dies_with(self);
 			_exit(-measure_kernel(bench, content, kvm) & 0xff);
 		}
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)

@@ -22,6 +22,7 @@
 #include "hv/vmm.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/process.h"
 
 #define POLL_US	       2000
 #define ROUNDS_DEFAULT 5
@@ -110,7 +111,7 @@ static int await(struct bench *bench, pid_t pid, const struct bench_case *which)
 
 static int run_round(struct bench *bench, const struct bench_case *which)
 {
-	pid_t pid;
+	pid_t self = getpid(), pid;
 
 	bench->note[0] = '\0';
 	fflush(NULL);
@@ -118,7 +119,7 @@ static int run_round(struct bench *bench, const struct bench_case *which)
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		process_dies_with(self);
 		catch_signals(SIG_DFL);
 		log_set_level(LOG_LEVEL_WARN);
 		_exit(-which->round(bench) & 0xff);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "ctl/config.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "manager/cgroup.h"
 
 #define POLL_US	     5000
@@ -161,7 +161,7 @@ static int await(struct cell *cell, const struct cell_options *options, pid_t pi
 /* A try in a process of its own. Its result replaces that of the try before. */
 static int fork_try(struct cell *shared, const struct cell_options *options)
 {
-	pid_t pid;
+	pid_t self = getpid(), pid;
 
 	shared->outcome = CELL_PENDING;
 	for (u32 i = 0; i < FIGURES; i++)
@@ -171,7 +171,7 @@ static int fork_try(struct cell *shared, const struct cell_options *options)
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		process_dies_with(self);
 		signal(SIGINT, SIG_IGN);
 		log_set_level(LOG_LEVEL_ERROR);
 		_exit(-run_try(shared, options) & 0xff);

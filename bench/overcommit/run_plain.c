@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +26,7 @@
 #include "bench/overcommit/observer.h"
 #include "hv/plain.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "manager/cgroup.h"
 #include "manager/config.h"
 #include "manager/data.h"
@@ -113,7 +113,8 @@ static int enter_cgroup(struct plain_run *run)
 	return err;
 }
 
-static _Noreturn void be_guest(const struct plain_run *run, u32 index, int data, u64 data_bytes)
+static _Noreturn void be_guest(const struct plain_run *run, u32 index, pid_t parent, int data,
+			       u64 data_bytes)
 {
 	const struct guest_config *config = &run->config->guests[index];
 	struct attach_guest guest = {.ram_bytes = config->memory_bytes,
@@ -126,7 +127,7 @@ static _Noreturn void be_guest(const struct plain_run *run, u32 index, int data,
 	u32 memory = run->rival ? PLAIN_MERGEABLE : PLAIN_HUGE;
 	int err;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	process_dies_with(parent);
 	signal(SIGINT, SIG_IGN);
 	snprintf(guest.name, sizeof(guest.name), "%s", config->name);
 	snprintf(guest.workload, sizeof(guest.workload), "%s", config->workload);
@@ -138,6 +139,8 @@ static _Noreturn void be_guest(const struct plain_run *run, u32 index, int data,
 
 static int start_guests(struct plain_run *run, struct data_cache *cache)
 {
+	pid_t self = getpid();
+
 	for (u32 i = 0; i < run->config->guest_count; i++) {
 		const char *data = run->config->guests[i].data;
 		u64 bytes = 0;
@@ -151,7 +154,7 @@ static int start_guests(struct plain_run *run, struct data_cache *cache)
 		if (pid < 0)
 			return -errno;
 		if (!pid)
-			be_guest(run, i, fd, bytes);
+			be_guest(run, i, self, fd, bytes);
 		run->pids[i] = pid;
 		run->running++;
 	}

@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/process.h"
 #include "mem/clock.h"
 #include "mem/reclaim.h"
 #include "mem/turns.h"
@@ -271,10 +271,10 @@ Test(mem_turns, memory_is_shared_out_over_time_by_shares)
 /* A process that does nothing, as the VMM of a guest at rest. */
 static pid_t idle_process(void)
 {
-	pid_t child = fork();
+	pid_t self = getpid(), child = fork();
 
 	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		process_dies_with(self);
 		for (;;)
 			pause();
 	}
