@@ -133,21 +133,22 @@ static int split_with(struct split *split)
 	result = uffd_protect(space->options.uffd, hva, REGION_SIZE);
 	if (!result)
 		result = each_run(split, read_run);
-	if (!result) {
-		fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  offset_of(split, 0), REGION_SIZE);
-		if (each_run(split, write_run))
-			space_fail(
-				space,
-				"its pages from %lu on could not be put back into its RAM file: the "
-				"host has no memory left, or the VMM or another process cut it short",
-				split->first);
-		region->huge = region->large = false;
-	}
+	/* What the caller has frozen must stay so, and the others trap once more. */
+	if (result)
+		return result;
+	fallocate(space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  offset_of(split, 0), REGION_SIZE);
+	if (each_run(split, write_run))
+		space_fail(
+			space,
+			"its pages from %lu on could not be put back into its RAM file: the host "
+			"has no memory left, or the VMM or another process cut it short",
+			split->first);
+	region->huge = region->large = false;
 	region_forget_hints(space, split->first, REGION_PAGES);
 	region->clean = 0;
 	let_write(split);
-	return result;
+	return 0;
 }
 
 int split_region(struct space *space, u64 index, const u64 stay[REGION_PAGES / 64],

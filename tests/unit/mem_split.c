@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "mem/drop.h"
 #include "mem/split.h"
+#include "mem/uffd.h"
 #include "tests/unit/mem_rig.h"
 
 #define BYTES (8 * MiB)
@@ -267,7 +269,8 @@ static s64 evict_scattered(struct mem_guest *guest, u64 region, u64 pattern)
 	return evict_some(guest, region, pages);
 }
 
-static bool is_mapped(const struct mem_guest *guest, u64 page)
+/* The kernel's word on a page of the guest's mapping: Documentation/admin-guide/mm/pagemap.rst. */
+static u64 page_entry(const struct mem_guest *guest, u64 page)
 {
 	int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	u64 entry = 0, hva = (u64)(uintptr_t)guest->ram + page * PAGE_SIZE;
@@ -275,7 +278,17 @@ static bool is_mapped(const struct mem_guest *guest, u64 page)
 	cr_assert_eq(pread(file, &entry, sizeof(entry), (off_t)(hva / PAGE_SIZE * sizeof(entry))),
 		     (ssize_t)sizeof(entry));
 	close(file);
-	return entry >> 63;
+	return entry;
+}
+
+static bool is_mapped(const struct mem_guest *guest, u64 page)
+{
+	return page_entry(guest, page) >> 63;
+}
+
+static bool is_protected(const struct mem_guest *guest, u64 page)
+{
+	return page_entry(guest, page) >> 57 & 1;
 }
 
 Test(mem_split, scattered_pages_leave_by_one_hole_and_the_others_are_put_back)
@@ -356,5 +369,39 @@ Test(mem_split, no_write_to_a_page_that_is_put_back_is_lost)
 	atomic_store(&counter.stop, true);
 	pthread_join(thread, NULL);
 	cr_expect_eq(counter.lost, 0, "%lu times it was not as written", counter.lost);
+	mem_rig_stop(&rig);
+}
+
+Test(mem_split, what_is_frozen_stays_so_when_the_file_cannot_be_read)
+{
+	struct mem_guest_options options = {.bytes = BYTES, .small = true};
+	u64 stay[REGION_PAGES / 64], held[REGION_PAGES / 64] = {1UL << 3};
+	struct mem_rig rig;
+	struct region *region;
+	char path[64];
+	int ram;
+
+	mem_rig_start_with(&rig, &options, 64 * MiB, false);
+	mem_guest_write_all(&rig.guest, 1);
+	mem_guest_settle(&rig.guest);
+	for (u32 i = 0; i < REGION_PAGES / 64; i++)
+		stay[i] = ~held[i];
+	ram = rig.guest.space->options.ram;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ram);
+	region = &rig.guest.space->regions[0];
+	pthread_mutex_lock(&region->lock);
+	cr_assert_eq(region_arm(rig.guest.space, 0), 0);
+	page_hold(&rig.guest.space->table, 3);
+	cr_assert_eq(uffd_protect(rig.guest.uffd, space_hva(rig.guest.space, 3), PAGE_SIZE), 0);
+	rig.guest.space->options.ram = open(path, O_WRONLY | O_CLOEXEC);
+	cr_expect_eq(split_region(rig.guest.space, 0, stay, held), -EIO);
+	close(rig.guest.space->options.ram);
+	rig.guest.space->options.ram = ram;
+	cr_expect(is_protected(&rig.guest, 3));
+	page_release(&rig.guest.space->table, 3);
+	pthread_mutex_unlock(&region->lock);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 1), 0);
+	mem_guest_write_all(&rig.guest, 2);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 2), 0);
 	mem_rig_stop(&rig);
 }
