@@ -72,14 +72,6 @@ static u64 vmm_cpu_ns(struct balloon_bench *at, u32 guest)
 	return (u64)time.tv_sec * NSEC_PER_SEC + (u64)time.tv_nsec;
 }
 
-static u64 manager_cpu_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return (u64)time.tv_sec * NSEC_PER_SEC + (u64)time.tv_nsec;
-}
-
 static int start(struct balloon_bench *at)
 {
 	u64 deadline = clock_now_ns() + PATIENCE;
@@ -130,7 +122,7 @@ static int move(struct balloon_bench *at, u64 bytes, const char *what, const cha
 {
 	bool inflate = bytes;
 	u64 size = inflate ? bytes : actual(at, 0);
-	u64 vmm = vmm_cpu_ns(at, 0), manager = manager_cpu_ns();
+	u64 vmm = vmm_cpu_ns(at, 0), manager = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
 	u64 began = clock_now_ns();
 	double gib = (double)size / GiB;
 	int err = manager_set_balloon(at->manager, 0, bytes);
@@ -143,8 +135,9 @@ static int move(struct balloon_bench *at, u64 bytes, const char *what, const cha
 		  "balloon.%s.%s", what, how);
 	bench_put(at->bench, (double)(vmm_cpu_ns(at, 0) - vmm) / NSEC_PER_MSEC / gib, -1, "ms/GiB",
 		  "balloon.%s.%s.cpu.vmm", what, how);
-	bench_put(at->bench, (double)(manager_cpu_ns() - manager) / NSEC_PER_MSEC / gib, -1,
-		  "ms/GiB", "balloon.%s.%s.cpu.manager", what, how);
+	bench_put(at->bench,
+		  (double)(clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - manager) / NSEC_PER_MSEC / gib,
+		  -1, "ms/GiB", "balloon.%s.%s.cpu.manager", what, how);
 	return 0;
 }
 

@@ -33,14 +33,6 @@
 #define READS	    8192U
 #define GROUP_BYTES (40 * KiB) /* sixteen blobs */
 
-static u64 process_cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (u64)now.tv_sec * NSEC_PER_SEC + (u64)now.tv_nsec;
-}
-
 /* Empties the pool into the swap file. Returns MiB/s, and the bytes written. */
 static double write_pool(struct rig *rig, u64 *bytes)
 {
@@ -66,17 +58,17 @@ static int measure_write(struct bench *bench, struct rig *rig, struct raw *raw, 
 		.write = true, .bytes = WRITE_BYTES, .depth = WRITE_DEPTH, .span = DISK_BYTES};
 	struct raw_result result;
 	double ours, theirs;
-	u64 bytes, cpu = process_cpu_ns(), raw_cpu;
+	u64 bytes, cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID), raw_cpu;
 	int err;
 
 	ours = write_pool(rig, &bytes);
-	cpu = process_cpu_ns() - cpu;
+	cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	if (!bytes)
 		return bench_fail(bench, -EIO, "nothing was written back");
 	job.count = (u32)(bytes / WRITE_BYTES);
-	raw_cpu = process_cpu_ns();
+	raw_cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
 	err = raw_run(raw, &job, &result);
-	raw_cpu = process_cpu_ns() - raw_cpu;
+	raw_cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - raw_cpu;
 	if (err)
 		return err;
 	theirs = (double)job.count * WRITE_BYTES / result.seconds / MiB;

@@ -139,18 +139,10 @@ static void rest_of_ours(struct bench *bench, const struct kind *kind, struct ri
 		  "ksm.rescan.%s.ballast", kind->name);
 }
 
-static double process_cpu_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
 static int measure_ours(struct bench *bench, const struct kind *kind)
 {
-	double began_us;
 	struct rig rig;
+	u64 began;
 	int err = start_ours(bench, kind, &rig);
 
 	if (err)
@@ -158,9 +150,10 @@ static int measure_ours(struct bench *bench, const struct kind *kind)
 	merge_ours(bench, kind, &rig);
 	if (!kind->running)
 		rest_of_ours(bench, kind, &rig);
-	began_us = process_cpu_us();
+	began = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
 	rig_stop(&rig);
-	bench_put(bench, process_cpu_us() - began_us, -1, "us", "ksm.end.%s.ballast", kind->name);
+	bench_put(bench, (double)(clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - began) / 1e3, -1, "us",
+		  "ksm.end.%s.ballast", kind->name);
 	return 0;
 }
 

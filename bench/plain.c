@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "bench/peer.h"
+#include "lib/clock.h"
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
@@ -40,8 +40,5 @@ int plain_evict(struct bench *bench, const struct ram *ram)
 
 double plain_cpu_us(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+	return (double)clock_read_ns(CLOCK_THREAD_CPUTIME_ID) / 1e3;
 }

@@ -199,14 +199,6 @@ int ksm_join(struct ksm *ksm, u32 salt, u32 node, u64 pages, u64 *bytes)
 	return frames_fd(ksm->domains[number].frames);
 }
 
-static u64 thread_cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (u64)now.tv_sec * NSEC_PER_SEC + (u64)now.tv_nsec;
-}
-
 static void begin_scan(struct ksm *ksm)
 {
 	ksm->scan_began_ns = clock_now_ns();
@@ -309,12 +301,12 @@ bool ksm_scan(struct ksm *ksm, u64 pages)
 	bool full;
 
 	pthread_mutex_lock(&ksm->scan_lock);
-	began = thread_cpu_ns();
+	began = clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 	adopt_options(ksm);
 	ksm->steady = ksm->taken = 0;
 	full = scan_batch(ksm, pages);
 	ksm->worth = advisor_worth(ksm->worth, ksm->steady, ksm->taken);
-	atomic_fetch_add(&ksm->cpu_ns, thread_cpu_ns() - began);
+	atomic_fetch_add(&ksm->cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - began);
 	if (full)
 		end_scan(ksm);
 	pthread_mutex_unlock(&ksm->scan_lock);
@@ -350,7 +342,7 @@ static u64 home_all(struct ksm *ksm, bool all)
 	u64 pages = 0, began;
 
 	pthread_mutex_lock(&ksm->scan_lock);
-	began = thread_cpu_ns();
+	began = clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 	for (u32 i = 0; i < atomic_load(&ksm->memory->slots_used); i++) {
 		struct space *space = memory_get_space(ksm->memory, i);
 
@@ -360,7 +352,7 @@ static u64 home_all(struct ksm *ksm, bool all)
 			pages += home_space(space, all);
 		space_put(space);
 	}
-	atomic_fetch_add(&ksm->cpu_ns, thread_cpu_ns() - began);
+	atomic_fetch_add(&ksm->cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - began);
 	pthread_mutex_unlock(&ksm->scan_lock);
 	atomic_fetch_add(&ksm->brought_home, pages);
 	return pages;
