@@ -35,7 +35,6 @@ struct frame {
 struct frames {
 	struct frames_options options;
 	int fd, read_only;
-	u8 *pages;	      /* the file, mapped; only what is in memory may be touched */
 	pthread_mutex_t lock; /* innermost but for the budget; guards all below */
 	pthread_cond_t came;  /* some frame is no longer COMING */
 	struct frame *table;  /* capacity of them */
@@ -47,10 +46,9 @@ struct frames {
 	struct frames_stats stats;
 };
 
-static inline u8 *frame_content(const struct frames *frames, u32 frame)
-{
-	return frames->pages + (u64)frame * PAGE_SIZE;
-}
+/* Copies the content of a frame that is in memory: it is looked at a few times, and to map a page for that costs more. False:
+ * the file cannot be read. With the lock, or a hold. */
+bool frame_read(const struct frames *frames, u32 index, void *buffer);
 
 /* All with the lock held. */
 void frame_link(struct frames *frames, u32 index);

@@ -46,6 +46,18 @@ static int reopen_read_only(int fd)
 	return result < 0 ? -errno : result;
 }
 
+/* Of a file that has a policy all memory comes from there; to set it, it must be mapped. */
+static int bind_file(const struct frames *frames, u64 bytes)
+{
+	void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, frames->fd, 0);
+
+	if (pages == MAP_FAILED)
+		return -errno;
+	numa_tonode_memory(pages, bytes, (int)frames->options.node);
+	munmap(pages, bytes);
+	return 0;
+}
+
 static int open_file(struct frames *frames)
 {
 	u64 bytes = frames->options.capacity * PAGE_SIZE;
@@ -59,14 +71,7 @@ static int open_file(struct frames *frames)
 	frames->read_only = reopen_read_only(frames->fd);
 	if (frames->read_only < 0)
 		return frames->read_only;
-	frames->pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, frames->fd, 0);
-	if (frames->pages == MAP_FAILED) {
-		frames->pages = NULL;
-		return -errno;
-	}
-	if (frames->options.bind)
-		numa_tonode_memory(frames->pages, bytes, (int)frames->options.node);
-	return 0;
+	return frames->options.bind ? bind_file(frames, bytes) : 0;
 }
 
 static int make_index(struct frames *frames)
@@ -89,8 +94,6 @@ static void release(struct frames *frames)
 	free(frames->buckets);
 	if (frames->table)
 		munmap(frames->table, capacity * sizeof(*frames->table));
-	if (frames->pages)
-		munmap(frames->pages, capacity * PAGE_SIZE);
 	if (frames->read_only >= 0)
 		close(frames->read_only);
 	if (frames->fd >= 0)
@@ -168,6 +171,19 @@ u32 frames_know(struct frames *frames, const u64 *hashes, u32 asked)
 	return known;
 }
 
+bool frame_read(const struct frames *frames, u32 index, void *buffer)
+{
+	return pread(frames->fd, buffer, PAGE_SIZE, (off_t)((u64)index * PAGE_SIZE)) ==
+	       (ssize_t)PAGE_SIZE;
+}
+
+static bool is_like(const struct frames *frames, u32 index, const void *plain)
+{
+	_Alignas(64) u8 content[PAGE_SIZE];
+
+	return frame_read(frames, index, content) && !memcmp(content, plain, PAGE_SIZE);
+}
+
 int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
 {
 	int result = -ENOENT;
@@ -178,8 +194,7 @@ int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
 
 		if (frame->hash != hash || !has_room(frames, frame))
 			continue;
-		if (!frames_test_skip_compare &&
-		    memcmp(frame_content(frames, i), plain, PAGE_SIZE)) {
+		if (!frames_test_skip_compare && !is_like(frames, i, plain)) {
 			frames->stats.collisions++;
 			continue;
 		}
@@ -345,8 +360,8 @@ int frames_read(struct frames *frames, u32 frame, void *buffer)
 
 	frames_hold(frames, frame, 1);
 	result = frames_bring(frames, frame, 1, true);
-	if (!result)
-		memcpy(buffer, frame_content(frames, frame), PAGE_SIZE);
+	if (!result && !frame_read(frames, frame, buffer))
+		result = -EIO;
 	frames_release(frames, frame, 1);
 	return result;
 }

@@ -192,13 +192,14 @@ static bool leave(struct frames *frames, u32 index, bool stored, u64 place)
 static int evict_one(struct frames *frames, u32 index)
 {
 	struct page_source *pool = frames->options.memory->sources[PAGE_COMPRESSED];
+	_Alignas(64) u8 plain[PAGE_SIZE];
 	struct page_store page = {
-		.plain = frame_content(frames, index),
+		.plain = plain,
 		.node = frames->options.node,
 		.salt = frames->options.salt,
 		.unowned = true,
 	};
-	int result = pool->ops->store(pool, &page);
+	int result = frame_read(frames, index, plain) ? pool->ops->store(pool, &page) : -EIO;
 	bool left = leave(frames, index, !result, page.payload);
 
 	return result == -E2BIG ? 0 : result ? result : left;
