@@ -141,6 +141,22 @@ static bool regions_overlap(const struct attach_region *a, const struct attach_r
 	       spans_overlap(a->file_offset, a->length, b->file_offset, b->length);
 }
 
+static const char *check_stage(const struct attach_memory *memory)
+{
+	if (!memory->stage)
+		return NULL;
+	if (!span_is_valid(memory->stage, REGION_SIZE, REGION_SIZE))
+		return "stage is unaligned or wraps";
+	for (u32 i = 0; i < memory->count; i++) {
+		const struct attach_region *region = &memory->regions[i];
+
+		if (memory->stage + REGION_SIZE > region->hva &&
+		    memory->stage < region->hva + region->length)
+			return "stage lies in a region";
+	}
+	return NULL;
+}
+
 static const char *check_memory(const union attach_message *message, u32 nfds)
 {
 	const struct attach_memory *memory = &message->memory;
@@ -159,7 +175,7 @@ static const char *check_memory(const union attach_message *message, u32 nfds)
 			if (regions_overlap(region, &memory->regions[j]))
 				return "regions overlap";
 	}
-	return NULL;
+	return check_stage(memory);
 }
 
 static const char *check_zap(const union attach_message *message, u32 nfds)
@@ -262,6 +278,22 @@ static const char *check_share(const union attach_message *message, u32 nfds)
 	return NULL;
 }
 
+/* What is staged, and moved from there, is a region. */
+static u64 remap_unit(const struct attach_remap_range *range)
+{
+	return range->file_offset == ATTACH_REMAP_STAGE || range->frame_offset == ATTACH_REMAP_MOVE
+		       ? REGION_SIZE
+		       : PAGE_SIZE;
+}
+
+/* Names no frames. */
+static bool remap_is_of_ram(const struct attach_remap_range *range)
+{
+	return range->file_offset != ATTACH_REMAP_STAGE &&
+	       (range->frame_offset == ATTACH_REMAP_HOME ||
+		range->frame_offset == ATTACH_REMAP_MOVE);
+}
+
 static const char *check_remap(const union attach_message *message, u32 nfds)
 {
 	const struct attach_remap *remap = &message->remap;
@@ -277,9 +309,12 @@ static const char *check_remap(const union attach_message *message, u32 nfds)
 	for (u32 i = 0; i < remap->count; i++) {
 		const struct attach_remap_range *range = &remap->ranges[i];
 
-		if (!span_is_valid(range->file_offset, range->length, PAGE_SIZE))
+		if (range->file_offset != ATTACH_REMAP_STAGE &&
+		    !span_is_valid(range->file_offset, range->length, remap_unit(range)))
 			return "range is empty, unaligned or wraps";
-		if (range->frame_offset != ATTACH_REMAP_HOME &&
+		if (remap_unit(range) == REGION_SIZE && range->length != REGION_SIZE)
+			return "what is staged or moved is not one region";
+		if (!remap_is_of_ram(range) &&
 		    !span_is_valid(range->frame_offset, range->length, PAGE_SIZE))
 			return "frames are unaligned or wrap";
 	}

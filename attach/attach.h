@@ -30,7 +30,7 @@
 #include "lib/types.h"
 
 #define ATTACH_MAGIC       0x54534c42U /* "BLST" */
-#define ATTACH_VERSION     4
+#define ATTACH_VERSION	   5
 #define ATTACH_MAX_MESSAGE 8192
 #define ATTACH_MAX_FDS	   2
 #define ATTACH_MAX_REGIONS 8
@@ -128,6 +128,7 @@ struct attach_memory {
 	struct attach_header header;
 	u32 accel; /* the one in use, never AUTO */
 	u32 count;
+	u64 stage; /* where in its address space REMAP stages a region (REGION_SIZE), or 0: it does not */
 	struct attach_region regions[ATTACH_MAX_REGIONS];
 };
 
@@ -244,14 +245,18 @@ struct attach_share {
 };
 
 /* In the place of [file_offset, file_offset + length) of the RAM file: frames, MAP_PRIVATE, or, with
- * ATTACH_REMAP_HOME, the RAM file itself, MAP_SHARED. Both readable and writable. */
+ * ATTACH_REMAP_HOME, the RAM file itself, MAP_SHARED. Both readable and writable. A whole region may be composed beside the
+ * guest's memory: frames mapped at the stage (ATTACH_REMAP_STAGE in the place of file_offset), and later all that is there
+ * then moved into the guest at once (ATTACH_REMAP_MOVE). */
 struct attach_remap_range {
 	u64 file_offset;
 	u64 length;
 	u64 frame_offset;
 };
-#define ATTACH_REMAP_HOME UINT64_MAX
-#define ATTACH_MAX_REMAPS 256
+#define ATTACH_REMAP_HOME  UINT64_MAX
+#define ATTACH_REMAP_MOVE  (UINT64_MAX - 1)
+#define ATTACH_REMAP_STAGE UINT64_MAX
+#define ATTACH_MAX_REMAPS  256
 
 /* Manager: map these. Answered by REMAPPED. */
 struct attach_remap {
@@ -285,7 +290,7 @@ _Static_assert(sizeof(struct attach_remap) == 6168, "ABI");
 _Static_assert(sizeof(struct attach_header) == 16, "ABI");
 _Static_assert(sizeof(struct attach_hello) == 104, "ABI");
 _Static_assert(sizeof(struct attach_guest) == 696, "ABI");
-_Static_assert(sizeof(struct attach_memory) == 280, "ABI");
+_Static_assert(sizeof(struct attach_memory) == 288, "ABI");
 _Static_assert(sizeof(struct attach_zap) == 4120, "ABI");
 _Static_assert(sizeof(struct attach_stop) == 536, "ABI");
 _Static_assert(sizeof(struct attach_exit) == 536, "ABI");

@@ -157,6 +157,7 @@ static int begin_space(struct rig *rig, int file)
 		.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
 		.pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0),
 		.pid = rig->ksm ? getpid() : 0,
+		.stage = (u64)(uintptr_t)rig->ram.stage,
 		.bytes = rig->ram.bytes,
 		.mappings = 1,
 		.mapping = {{(u64)(uintptr_t)rig->ram.base, 0, rig->ram.bytes}},

@@ -207,6 +207,8 @@ static void write_ksm(struct json *json, const struct ksm_stats *ksm)
 	json_number(json, "break_wait_us", ksm->break_wait_us);
 	json_number(json, "break_rate", ksm->break_rate);
 	json_number(json, "break_reserve_bytes", ksm->break_reserve);
+	json_number(json, "sheets", ksm->sheets);
+	json_number(json, "pages_own", ksm->pages_own);
 	json_number(json, "brought_home", ksm->brought_home);
 	json_number(json, "hash_collisions", ksm->hash_collisions);
 	json_number(json, "frames_stored", ksm->frames_stored);

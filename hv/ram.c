@@ -17,13 +17,14 @@ static int ram_reserve(struct ram *ram, u64 bytes)
 
 	if (!bytes || bytes % REGION_SIZE || bytes > UINT64_MAX / 2)
 		return -EINVAL;
-	*ram = (struct ram){.bytes = bytes, .reserved_bytes = bytes + REGION_SIZE};
+	*ram = (struct ram){.bytes = bytes, .reserved_bytes = bytes + 2 * REGION_SIZE};
 	reserved = mmap(NULL, ram->reserved_bytes, PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (reserved == MAP_FAILED)
 		return -errno;
 	ram->reserved = reserved;
 	ram->base = (u8 *)ALIGN_UP((u64)(uintptr_t)reserved, REGION_SIZE);
+	ram->stage = ram->base + bytes;
 	return 0;
 }
 
@@ -138,19 +139,67 @@ static void note_foreign(struct ram *ram, u64 first, u64 count, bool foreign)
 	}
 }
 
+static int map_frames(const struct ram *ram, u8 *at, u64 length, u64 frame_offset)
+{
+	if (!in_pages(frame_offset, length, ram->frame_bytes))
+		return -EFAULT;
+	return mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+		    ram->frames_fd, (off_t)frame_offset) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+static int map_home(const struct ram *ram, u8 *at, u64 length, u64 offset)
+{
+	return mmap(at, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+		    ram->ram_fd, (off_t)offset) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+static int stage(struct ram *ram, u64 length, u64 frame_offset)
+{
+	int err =
+		length == REGION_SIZE ? map_frames(ram, ram->stage, length, frame_offset) : -EFAULT;
+
+	ram->staged = !err;
+	return err;
+}
+
+/* Mapped already where it was, its frames need not be faulted in one by one. The mapping that was moved stays, empty: nobody
+ * else shall find the addresses free. */
+static int move_stage(struct ram *ram, u8 *at, u64 offset, u64 length)
+{
+	if (!ram->staged || length != REGION_SIZE || offset % REGION_SIZE)
+		return -EFAULT;
+	ram->staged = false;
+	madvise(ram->stage, REGION_SIZE, MADV_POPULATE_READ);
+	return mremap(ram->stage, REGION_SIZE, REGION_SIZE,
+		      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, at) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
 int ram_remap(struct ram *ram, u64 offset, u64 length, u64 frame_offset)
 {
-	bool home = frame_offset == RAM_HOME;
-	int flags = (home ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED | MAP_NORESERVE;
+	u8 *at = ram->base + offset;
+	int err;
 
-	if (!ram->foreign || !in_pages(offset, length, ram->bytes) ||
-	    (!home && !in_pages(frame_offset, length, ram->frame_bytes)))
+	if (!ram->foreign)
 		return -EFAULT;
-	if (mmap(ram->base + offset, length, PROT_READ | PROT_WRITE, flags, home ? ram->ram_fd : ram->frames_fd,
-		 (off_t)(home ? offset : frame_offset)) == MAP_FAILED)
-		return -errno;
-	note_foreign(ram, offset / PAGE_SIZE, length / PAGE_SIZE, !home);
-	return 0;
+	if (offset == RAM_STAGE)
+		return stage(ram, length, frame_offset);
+	if (!in_pages(offset, length, ram->bytes))
+		return -EFAULT;
+	if (frame_offset == RAM_HOME)
+		err = map_home(ram, at, length, offset);
+	else if (frame_offset == RAM_MOVE)
+		err = move_stage(ram, at, offset, length);
+	else
+		err = map_frames(ram, at, length, frame_offset);
+	if (!err)
+		note_foreign(ram, offset / PAGE_SIZE, length / PAGE_SIZE, frame_offset != RAM_HOME);
+	return err;
 }
 
 int ram_zap(const struct ram *ram, u64 offset, u64 length)

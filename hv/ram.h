@@ -22,7 +22,9 @@ struct ram {
 	u64 bytes;
 	u32 count;
 	struct ram_region regions[RAM_MAX_REGIONS];
-	u8 *reserved; /* what munmap needs: base, and the slack that aligned it */
+	u8 *stage; /* a region's size of address space beside it, for ram_remap() */
+	bool staged;
+	u8 *reserved; /* what munmap needs: all of these, and the slack that aligned them */
 	u64 reserved_bytes;
 	int ram_fd, frames_fd; /* with foreign */
 	u64 frame_bytes;
@@ -50,10 +52,16 @@ int gpa_to_hva(const struct ram *ram, gpa_t gpa, u64 length, hva_t *hva);
  * -ENOMEM. */
 int ram_share(struct ram *ram, int ram_fd, int frames_fd, u64 frame_bytes);
 
-/* Maps frames in the place of a range, privately, or with frame_offset == RAM_HOME the RAM file again. Never
- * waits for the manager. Returns 0, -EFAULT when outside RAM or frames or not in whole pages, or
- * mmap()'s -errno: then nobody knows what is mapped there. */
-#define RAM_HOME UINT64_MAX
+/*
+ * Maps frames in the place of a range, privately, or with frame_offset == RAM_HOME the RAM file again. Never waits for
+ * the manager. With offset == RAM_STAGE the frames are mapped at the stage, and with frame_offset == RAM_MOVE that is moved
+ * into the place of a region, with what the manager has put into it. Returns 0, -EFAULT when outside RAM or frames or not
+ * in whole pages, nor in whole regions where one is staged, or the system call's -errno: then nobody knows what is mapped
+ * there.
+ */
+#define RAM_HOME  UINT64_MAX
+#define RAM_MOVE  (UINT64_MAX - 1)
+#define RAM_STAGE UINT64_MAX
 int ram_remap(struct ram *ram, u64 offset, u64 length, u64 frame_offset);
 
 /* Unmaps a range of the file from this process; its content stays in the file. Where frames are mapped it does

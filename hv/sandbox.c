@@ -109,7 +109,7 @@ static int bound_memory(u64 shared)
 
 int sandbox_seal(const struct sandbox_share *share)
 {
-	const struct syscall_files files = {share->ram, share->frames};
+	const struct syscall_files files = {share->ram, share->frames, share->stage};
 	int err = bound_memory(share->frames < 0 ? 0 : share->bytes);
 
 	if (!err)

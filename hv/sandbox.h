@@ -18,10 +18,11 @@
 /* Step one. Keeps standard error, and `keep` as a descriptor. Returns 0 or -errno. */
 int sandbox_enter(int keep);
 
-/* What a guest whose pages are shared keeps: two files to map (-1: none), and private memory for copies of
- * shared pages, as much as it has RAM. */
+/* What a guest whose pages are shared keeps: two files to map (-1: none), the address where a region is composed before
+ * it is moved into the guest, and private memory for copies of shared pages, as much as it has RAM, and that region. */
 struct sandbox_share {
 	int ram, frames;
+	const void *stage;
 	u64 bytes;
 };
 

@@ -155,11 +155,12 @@ static const struct condition conditions[] = {
 	{SCMP_SYS(openat), {{2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY}}, 1},
 	{SCMP_SYS(open), {{1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY}}, 1},
 #else
-	/* Memory of its own, never of a file, never to execute. Not mremap(): it moves guest RAM out
-	 * of the userfaultfd's sight. Not MADV_REMOVE: it is a hole in the RAM file. */
+	/* Memory of its own, never of a file, never to execute. Not mremap(), but for one place (add_move()): it moves
+	 * guest RAM out of the userfaultfd's sight. Not MADV_REMOVE: it is a hole in the RAM file. */
 	{SCMP_SYS(mmap), {{2, PROT_EXEC, 0}, {3, MAP_ANONYMOUS, MAP_ANONYMOUS}}, 2},
 	{SCMP_SYS(mprotect), {{2, PROT_EXEC, 0}}, 1},
 	{SCMP_SYS(madvise), {{2, INT_MASK, MADV_DONTNEED}}, 1},
+	{SCMP_SYS(madvise), {{2, INT_MASK, MADV_POPULATE_READ}}, 1},
 #endif
 };
 
@@ -215,6 +216,20 @@ static int add_remap(scmp_filter_ctx filter, int file, u64 flags)
 				      compare);
 }
 
+/* What was composed at the stage is moved to where it is wanted. That too is no more than mapping it there. */
+static int add_move(scmp_filter_ctx filter, const void *stage)
+{
+	const struct scmp_arg_cmp compare[] = {
+		SCMP_CMP64(0, SCMP_CMP_EQ, (u64)(uintptr_t)stage),
+		SCMP_CMP64(1, SCMP_CMP_EQ, REGION_SIZE),
+		SCMP_CMP64(2, SCMP_CMP_EQ, REGION_SIZE),
+		SCMP_CMP64(3, SCMP_CMP_EQ, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP),
+	};
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mremap), ARRAY_SIZE(compare),
+				      compare);
+}
+
 static int add_remaps(scmp_filter_ctx filter, const struct syscall_files *files)
 {
 	int err;
@@ -224,6 +239,8 @@ static int add_remaps(scmp_filter_ctx filter, const struct syscall_files *files)
 	err = add_remap(filter, files->ram, MAP_SHARED | MAP_FIXED | MAP_NORESERVE);
 	if (!err)
 		err = add_remap(filter, files->frames, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE);
+	if (!err)
+		err = add_move(filter, files->stage);
 	return err;
 }
 #endif

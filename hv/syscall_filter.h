@@ -14,10 +14,11 @@
 #define HV_SYSCALL_FILTER_H
 
 /* What a guest whose pages are shared keeps to map, each in one way alone: the RAM file MAP_SHARED, the
- * frames MAP_PRIVATE; -1: nothing. */
+ * frames MAP_PRIVATE; -1: nothing. And a region at `stage`, which may be moved. */
 struct syscall_files {
 	int ram;
 	int frames;
+	const void *stage;
 };
 
 /* Applies to all threads of the process, those to come included, and for good. Returns 0 or -errno:

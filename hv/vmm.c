@@ -143,6 +143,7 @@ static int send_memory(struct vmm *vmm)
 	vmm->message.memory = (struct attach_memory){
 		.accel = vmm->guest->accel->ops->kind,
 		.count = ram->count,
+		.stage = (u64)(uintptr_t)ram->stage,
 	};
 	for (u32 i = 0; i < ram->count; i++) {
 		const struct ram_region *region = &ram->regions[i];
@@ -462,7 +463,8 @@ static int vmm_seal(const struct vmm *vmm)
 	const struct sandbox_share share = {
 		.ram = ram->foreign ? ram->ram_fd : -1,
 		.frames = ram->foreign ? ram->frames_fd : -1,
-		.bytes = ram->bytes,
+		.stage = ram->stage,
+		.bytes = ram->bytes + REGION_SIZE,
 	};
 
 	return sandbox_seal(&share);

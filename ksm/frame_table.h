@@ -42,9 +42,26 @@ struct frames {
 	u32 bucket_mask;
 	u32 cursor; /* where the search for a free frame goes on */
 	u32 top;    /* no frame from here on was ever used */
+	u32 sheet_cursor; /* where the search for room for a sheet goes on */
 	u32 hand;   /* which frame may leave next */
 	struct frames_stats stats;
 };
+
+static inline bool frame_is_free(const struct frame *frame)
+{
+	return !frame->references && !frame->holders;
+}
+
+static inline bool frame_has_room(const struct frames *frames, const struct frame *frame)
+{
+	return frame->references < frames->options.max_sharing;
+}
+
+/* The first frame of a hash's chain. Lock held. */
+static inline u32 *frame_bucket(struct frames *frames, u64 hash)
+{
+	return &frames->buckets[(hash ^ hash >> 32) & frames->bucket_mask];
+}
 
 /* Copies the content of a frame that is in memory: it is looked at a few times, and to map a page for that costs more. False:
  * the file cannot be read. With the lock, or a hold. */

@@ -137,21 +137,11 @@ int frames_fd(const struct frames *frames)
 	return frames->read_only;
 }
 
-static u32 *bucket_of(struct frames *frames, u64 hash)
-{
-	return &frames->buckets[(hash ^ hash >> 32) & frames->bucket_mask];
-}
-
-static bool has_room(const struct frames *frames, const struct frame *frame)
-{
-	return frame->references < frames->options.max_sharing;
-}
-
 /* Lock held. */
 static bool knows(struct frames *frames, u64 hash)
 {
-	for (u32 i = *bucket_of(frames, hash); i != FRAME_NONE; i = frames->table[i].next) {
-		if (frames->table[i].hash == hash && has_room(frames, &frames->table[i]))
+	for (u32 i = *frame_bucket(frames, hash); i != FRAME_NONE; i = frames->table[i].next) {
+		if (frames->table[i].hash == hash && frame_has_room(frames, &frames->table[i]))
 			return true;
 	}
 	return false;
@@ -184,33 +174,45 @@ static bool is_like(const struct frames *frames, u32 index, const void *plain)
 	return frame_read(frames, index, content) && !memcmp(content, plain, PAGE_SIZE);
 }
 
-int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
+/* Whether the frame has these bytes; then it has a reference more. Lock held. */
+static bool refer(struct frames *frames, u32 index, u64 hash, const void *plain)
 {
-	int result = -ENOENT;
+	struct frame *frame = &frames->table[index];
 
-	pthread_mutex_lock(&frames->lock);
-	for (u32 i = *bucket_of(frames, hash); i != FRAME_NONE; i = frames->table[i].next) {
-		struct frame *frame = &frames->table[i];
-
-		if (frame->hash != hash || !has_room(frames, frame))
-			continue;
-		if (!frames_test_skip_compare && !is_like(frames, i, plain)) {
-			frames->stats.collisions++;
-			continue;
-		}
-		frame->references++;
-		frames->stats.references++;
-		*found = i;
-		result = 0;
-		break;
+	if (frame->hash != hash || !frame_has_room(frames, frame))
+		return false;
+	if (!frames_test_skip_compare && !is_like(frames, index, plain)) {
+		frames->stats.collisions++;
+		return false;
 	}
-	pthread_mutex_unlock(&frames->lock);
-	return result;
+	frame->references++;
+	frames->stats.references++;
+	return true;
 }
 
-static bool is_free(const struct frame *frame)
+int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
 {
-	return !frame->references && !frame->holders;
+	u32 i;
+
+	pthread_mutex_lock(&frames->lock);
+	for (i = *frame_bucket(frames, hash); i != FRAME_NONE && !refer(frames, i, hash, plain);)
+		i = frames->table[i].next;
+	pthread_mutex_unlock(&frames->lock);
+	*found = i;
+	return i == FRAME_NONE ? -ENOENT : 0;
+}
+
+int frames_find_at(struct frames *frames, u64 hash, const void *plain, u32 index)
+{
+	struct frame *frame = &frames->table[index];
+	bool found;
+
+	pthread_mutex_lock(&frames->lock);
+	found = !frame_is_free(frame) &&
+		(frame->where == FRAME_HERE || frame->where == FRAME_LEAVING) &&
+		refer(frames, index, hash, plain);
+	pthread_mutex_unlock(&frames->lock);
+	return found ? 0 : -ENOENT;
 }
 
 /* The next free frame after the one that was handed out last. Lock held. */
@@ -220,16 +222,15 @@ static u32 find_free(struct frames *frames)
 
 	if (frames->stats.frames >= capacity)
 		return FRAME_NONE;
-	while (!is_free(&frames->table[frames->cursor]))
+	while (!frame_is_free(&frames->table[frames->cursor]))
 		frames->cursor = (u32)((frames->cursor + 1) % capacity);
-	frames->top = MAX(frames->top, frames->cursor + 1);
 	return frames->cursor;
 }
 
 void frame_link(struct frames *frames, u32 index)
 {
 	struct frame *frame = &frames->table[index];
-	u32 *bucket = bucket_of(frames, frame->hash);
+	u32 *bucket = frame_bucket(frames, frame->hash);
 
 	frame->next = *bucket;
 	*bucket = index;
@@ -237,7 +238,7 @@ void frame_link(struct frames *frames, u32 index)
 
 void frame_unlink(struct frames *frames, u32 index)
 {
-	u32 *link = bucket_of(frames, frames->table[index].hash);
+	u32 *link = frame_bucket(frames, frames->table[index].hash);
 
 	while (*link != index)
 		link = &frames->table[*link].next;
@@ -279,7 +280,7 @@ void frame_settle(struct frames *frames, u32 index, struct frames_gone *gone)
 {
 	struct frame *frame = &frames->table[index];
 
-	if (!is_free(frame))
+	if (!frame_is_free(frame))
 		return;
 	frames->stats.frames--;
 	frames->stats.metadata_bytes -= FRAME_METADATA;
@@ -313,31 +314,50 @@ static bool make_frame(struct frames *frames, u32 index, u64 hash, const void *p
 		return false;
 	frames->table[index] = (struct frame){.hash = hash, .references = 1, .where = FRAME_HERE};
 	frame_link(frames, index);
+	frames->top = MAX(frames->top, index + 1);
 	frames->stats.frames++;
 	frames->stats.references++;
 	frames->stats.metadata_bytes += FRAME_METADATA;
 	return true;
 }
 
-int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *out)
+/* Makes a frame at the place, or, FRAME_NONE, at the next. Returns where, or FRAME_NONE. */
+static u32 add(struct frames *frames, u64 hash, const void *plain, u32 index)
+{
+	pthread_mutex_lock(&frames->lock);
+	if (index == FRAME_NONE)
+		index = find_free(frames);
+	else if (!frame_is_free(&frames->table[index]))
+		index = FRAME_NONE;
+	if (index != FRAME_NONE && !make_frame(frames, index, hash, plain))
+		index = FRAME_NONE;
+	pthread_mutex_unlock(&frames->lock);
+	return index;
+}
+
+static int add_at(struct frames *frames, u64 hash, const void *plain, u32 *index)
 {
 	struct budget *budget = &frames->options.memory->budget;
-	u32 index;
 
 	/* Its page is about to be given back, but not before it has been copied. */
 	if (!budget_take(budget, PAGE_SIZE + FRAME_METADATA, BUDGET_SHARE))
 		return -ENOMEM;
-	pthread_mutex_lock(&frames->lock);
-	index = find_free(frames);
-	if (index != FRAME_NONE && !make_frame(frames, index, hash, plain))
-		index = FRAME_NONE;
-	pthread_mutex_unlock(&frames->lock);
-	if (index == FRAME_NONE) {
-		budget_give(budget, PAGE_SIZE + FRAME_METADATA);
-		return -ENOSPC;
-	}
-	*out = index;
-	return 0;
+	*index = add(frames, hash, plain, *index);
+	if (*index != FRAME_NONE)
+		return 0;
+	budget_give(budget, PAGE_SIZE + FRAME_METADATA);
+	return -ENOSPC;
+}
+
+int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *out)
+{
+	*out = FRAME_NONE;
+	return add_at(frames, hash, plain, out);
+}
+
+int frames_add_at(struct frames *frames, u64 hash, const void *plain, u32 index)
+{
+	return add_at(frames, hash, plain, &index);
 }
 
 void frames_put(struct frames *frames, u32 first, u32 count)

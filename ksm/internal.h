@@ -29,6 +29,7 @@ struct track {
 /* A page like one that is being shared, to be shared next. */
 struct partner {
 	struct page_owner page;
+	u64 hash;
 };
 
 #define PARTNERS_MAX 4096U
@@ -40,8 +41,11 @@ struct partner {
 struct plan {
 	u64 take[REGION_PAGES / 64];	/* to be shared or dropped */
 	u64 promote[REGION_PAGES / 64]; /* ... by making a frame of it, if there is none */
+	u64 hashes[REGION_PAGES];	/* of what is taken */
 	u32 count;
-	u32 same; /* of them, pages that repeat one word */
+	u32 same;   /* of them, pages that repeat one word: without a hash */
+	bool sheet; /* a page takes the frame in its place alone, from this one on: */
+	u32 first_frame;
 };
 
 struct ksm {
@@ -89,7 +93,7 @@ struct ksm {
 
 	_Atomic u64 pages_unshared, pages_volatile, pages_scanned, pages_skipped, full_scans;
 	_Atomic u64 peak_saved;
-	_Atomic u64 zero_pages, brought_home, cpu_ns, metadata_bytes;
+	_Atomic u64 zero_pages, sheets, brought_home, cpu_ns, metadata_bytes;
 };
 
 /* ksm.c */
@@ -108,16 +112,23 @@ u64 scan_region(struct ksm *ksm, struct space *space, struct track *track, u64 r
 s64 share_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan);
 /* ... and the pages that were found to be like them. */
 void share_partners(struct ksm *ksm);
-void share_add_partner(struct ksm *ksm, struct page_owner page);
+void share_add_partner(struct ksm *ksm, struct page_owner page, u64 hash);
+
+/* sheet.c: shares what a plan says of a region, and maps the region in one piece. Returns how many pages it took; 0: that
+ * cannot be done, or is not worth it. */
+s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan);
+/* Whether what lies between the shared pages of sheets shall go home, where it can be evicted. */
+bool sheets_must_go(const struct ksm *ksm);
 
 static inline void plan_add(u64 bits[REGION_PAGES / 64], u32 place)
 {
 	bits[place / 64] |= 1ULL << place % 64;
 }
 
-static inline void plan_share(struct plan *plan, u32 place)
+static inline void plan_share(struct plan *plan, u32 place, u64 hash)
 {
 	plan_add(plan->take, place);
+	plan->hashes[place] = hash;
 	plan->count++;
 }
 

@@ -99,12 +99,34 @@ static int refer(struct ksm *ksm, struct page_store *page, bool make)
 	return 0;
 }
 
+/* The same of the frame in the page's place, in a sheet. */
+static int refer_in_sheet(struct ksm *ksm, struct page_store *page, bool make)
+{
+	u32 number = find_domain(ksm, page->salt, page->node);
+	u32 frame = ksm->plan->first_frame + page->owner.index % REGION_PAGES;
+	struct frames *frames;
+	int result;
+	u64 hash;
+
+	if (number == UINT32_MAX)
+		return -E2BIG;
+	hash = ksm_hash(page->plain);
+	frames = ksm->domains[number].frames;
+	result = frames_find_at(frames, hash, page->plain, frame);
+	if (result && make)
+		result = frames_add_at(frames, hash, page->plain, frame);
+	page->payload = domain_payload(number, frame);
+	return result;
+}
+
 static int source_store(struct page_source *source, struct page_store *page)
 {
 	struct ksm *ksm = ksm_of(source);
+	bool make = ksm->plan && plan_has(ksm->plan->promote, page->owner.index % REGION_PAGES);
 
-	return refer(ksm, page,
-		     ksm->plan && plan_has(ksm->plan->promote, page->owner.index % REGION_PAGES));
+	if (ksm->plan && ksm->plan->sheet)
+		return refer_in_sheet(ksm, page, make);
+	return refer(ksm, page, make);
 }
 
 static int source_load(struct page_source *source, struct page_load *load)
@@ -313,26 +335,44 @@ bool ksm_scan(struct ksm *ksm, u64 pages)
 	return full;
 }
 
-static u64 home_space(struct space *space, bool all)
+/* How many pages of a region should come home. What lies between the shared pages of a sheet stays, as long as there is memory:
+ * it is where it was, and would cut the sheet in pieces. */
+static u32 wanted_home(const struct ksm *ksm, struct region *region, bool all)
+{
+	u32 wanted;
+
+	pthread_mutex_lock(&region->lock);
+	if (all)
+		wanted = region->foreign;
+	else if (region->own)
+		wanted = sheets_must_go(ksm) ? region->private + region->own : 0U;
+	else
+		wanted = region->private;
+	pthread_mutex_unlock(&region->lock);
+	return wanted;
+}
+
+/* Whether so many single pages can be home without their neighbours. */
+static bool may_scatter(const struct ksm *ksm, const struct space *space, u32 pages)
+{
+	return atomic_load(&space->counters.vmas) + 2UL * pages <= ksm->options.vma_budget;
+}
+
+static u64 home_space(const struct ksm *ksm, struct space *space, bool all)
 {
 	u64 pages = 0;
+	s64 result = 0;
 
-	for (u64 i = 0; i < space->region_count; i++) {
-		struct region *region = &space->regions[i];
-		s64 result = 1;
+	for (u64 i = 0; i < space->region_count && result != -ESRCH && result != -ENOTSUP; i++) {
 		u32 wanted;
 
-		while (result > 0) {
-			pthread_mutex_lock(&region->lock);
-			wanted = all ? region->foreign : region->private;
-			pthread_mutex_unlock(&region->lock);
-			if (!wanted)
-				break;
-			result = remap_home(space, i * REGION_PAGES, all);
+		do {
+			wanted = wanted_home(ksm, &space->regions[i], all);
+			result = wanted ? remap_home(space, i * REGION_PAGES,
+						     all || !may_scatter(ksm, space, wanted))
+					: 0;
 			pages += (u64)MAX(result, 0);
-		}
-		if (result == -ESRCH || result == -ENOTSUP)
-			break;
+		} while (result > 0);
 	}
 	return pages;
 }
@@ -348,8 +388,8 @@ static u64 home_all(struct ksm *ksm, bool all)
 
 		if (!space)
 			continue;
-		if (atomic_load(all ? &space->counters.foreign : &space->counters.private))
-			pages += home_space(space, all);
+		if (atomic_load(&space->counters.foreign))
+			pages += home_space(ksm, space, all);
 		space_put(space);
 	}
 	atomic_fetch_add(&ksm->cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - began);
@@ -541,7 +581,8 @@ static bool home_is_due(struct ksm *ksm)
 	const struct budget *budget = &ksm->memory->budget;
 	u64 now = clock_now_ns();
 
-	if (!atomic_load(&ksm->memory->private_pages))
+	if (!atomic_load(&ksm->memory->private_pages) &&
+	    !(atomic_load(&ksm->memory->own_pages) && sheets_must_go(ksm)))
 		return false;
 	if (!atomic_exchange(&ksm->home_wanted, false) && now < ksm->home_due_ns &&
 	    budget_free(budget) >= budget->low)
@@ -557,7 +598,8 @@ static void pause_scan(struct ksm *ksm)
 
 	if (atomic_load(&ksm->run) != KSM_RUN)
 		ns = MAX(ns, 100 * NSEC_PER_MSEC);
-	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->private_pages)) {
+	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->private_pages) &&
+	    !atomic_load(&ksm->memory->own_pages)) {
 		sem_wait(&ksm->wake);
 		return;
 	}
@@ -707,6 +749,8 @@ void ksm_stats(struct ksm *ksm, struct ksm_stats *stats)
 		.break_wait_us = atomic_load(&ksm->memory->break_wait_ns) / NSEC_PER_USEC,
 		.break_rate = atomic_load(&ksm->memory->break_rate.per_second),
 		.break_reserve = atomic_load(&ksm->memory->budget.breaks),
+		.sheets = atomic_load(&ksm->sheets),
+		.pages_own = atomic_load(&ksm->memory->own_pages),
 		.brought_home = atomic_load(&ksm->brought_home),
 		.metadata_bytes = atomic_load(&ksm->metadata_bytes),
 		.cpu_ns = atomic_load(&ksm->cpu_ns),

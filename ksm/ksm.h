@@ -57,7 +57,9 @@ struct ksm_stats {
 	u64 break_rate;	   /* writes to shared pages a second, lately */
 	u64 break_reserve; /* bytes of the budget kept for them */
 	u64 hash_collisions;
-	u64 brought_home; /* total: pages written, and brought back to the RAM file */
+	u64 sheets; /* total: regions that were mapped in one piece, with what they do not share between */
+	u64 pages_own; /* pages that lie so: in the VMM's own memory, where nothing evicts them until they are home */
+	u64 brought_home; /* total: pages written, or that lay so, and brought back to the RAM file */
 	u64 peak_saved_pages; /* the most that pages_sharing was when it was asked for, or at the end of a scan */
 	u64 vmas;	    /* mappings that sharing has added */
 	s64 general_profit; /* bytes saved, less what frames, indexes and mappings take */

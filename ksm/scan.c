@@ -156,9 +156,9 @@ static void match(struct look *look, u32 place, u64 hash)
 	};
 
 	if (unstable_find(look->domain->unstable, hash, &twin.query, &other)) {
-		plan_share(&look->plan, place);
+		plan_share(&look->plan, place, hash);
 		plan_add(look->plan.promote, place);
-		share_add_partner(look->ksm, other);
+		share_add_partner(look->ksm, other, hash);
 	} else {
 		unstable_add(look->domain->unstable, hash, self);
 		look->ksm->unshared++;
@@ -189,7 +189,7 @@ static void look_at(struct look *look, u32 place, const u8 *page, struct seen *s
 		seen->hashes[i] = hash;
 		unstable_prefetch(look->domain->unstable, hash);
 	} else if (look->ksm->options.use_zero_pages) {
-		plan_share(&look->plan, place);
+		plan_share(&look->plan, place, 0);
 		look->plan.same++;
 	}
 }
@@ -225,7 +225,7 @@ static void look_at_group(struct look *look, u32 group, const u8 *pages)
 		u32 i = (u32)__builtin_ctz(left);
 
 		if (known >> i & 1)
-			plan_share(&look->plan, first + i);
+			plan_share(&look->plan, first + i, seen.hashes[i]);
 		else
 			match(look, first + i, seen.hashes[i]);
 	}

@@ -50,8 +50,11 @@ s64 share_region(struct ksm *ksm, struct space *space, u64 first, struct plan *p
 {
 	struct page_source *const stores[] = {&ksm->source, NULL};
 	u32 filled = 0, shortest = shortest_run(ksm, space);
-	s64 taken;
+	s64 taken = sheet_region(ksm, space, first, plan);
 
+	ksm->taken += (u64)MAX(taken, 0);
+	if (taken)
+		return taken;
 	/* Pages that repeat a word need no mapping. */
 	if (shortest > 1 && plan->same < plan->count)
 		drop_short_runs(plan, shortest);
@@ -69,10 +72,10 @@ s64 share_region(struct ksm *ksm, struct space *space, u64 first, struct plan *p
 	return taken;
 }
 
-void share_add_partner(struct ksm *ksm, struct page_owner page)
+void share_add_partner(struct ksm *ksm, struct page_owner page, u64 hash)
 {
 	if (ksm->partner_count < PARTNERS_MAX)
-		ksm->partners[ksm->partner_count++].page = page;
+		ksm->partners[ksm->partner_count++] = (struct partner){page, hash};
 }
 
 static int by_place(const void *a, const void *b)
@@ -102,6 +105,22 @@ static bool may_break(struct space *space, u64 index, u32 count)
 	return !whole || count >= REGION_PAGES / 8;
 }
 
+/* What a sheet has of its own cannot be shared where it is. For a few pages of it that is not worth an end of the sheet. */
+static void bring_own_home(struct space *space, u64 first, const struct plan *plan)
+{
+	struct region *region = space_region(space, first);
+	u32 planned = 0, own;
+
+	for (u32 i = 0; i < REGION_PAGES; i++)
+		planned += plan_has(plan->take, i) &&
+			   page_word_own(page_table_read(&space->table, first + i));
+	do {
+		pthread_mutex_lock(&region->lock);
+		own = region->own;
+		pthread_mutex_unlock(&region->lock);
+	} while (own && planned >= own / 2 && remap_home(space, first, false) > 0);
+}
+
 static void share_some(struct ksm *ksm, const struct partner *partners, u32 count)
 {
 	struct space *space = memory_get_space(ksm->memory, partners[0].page.space);
@@ -113,11 +132,13 @@ static void share_some(struct ksm *ksm, const struct partner *partners, u32 coun
 	for (u32 i = 0; i < count; i++) {
 		u32 place = partners[i].page.index % REGION_PAGES;
 
-		plan.count += !plan_has(plan.take, place);
-		plan_add(plan.take, place);
+		if (!plan_has(plan.take, place))
+			plan_share(&plan, place, partners[i].hash);
 	}
-	if (first + REGION_PAGES <= space->table.pages && may_break(space, first, plan.count))
+	if (first + REGION_PAGES <= space->table.pages && may_break(space, first, plan.count)) {
+		bring_own_home(space, first, &plan);
 		share_region(ksm, space, first, &plan);
+	}
 	space_put(space);
 }
 

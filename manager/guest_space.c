@@ -36,7 +36,10 @@ static int guest_remap(struct space_client *client, const struct space_remap *ra
 	int result;
 
 	_Static_assert(SPACE_REMAP_MAX <= ATTACH_MAX_REMAPS, "a batch fits a message");
-	_Static_assert(SPACE_REMAP_HOME == ATTACH_REMAP_HOME, "the same word for the same thing");
+	_Static_assert(SPACE_REMAP_HOME == ATTACH_REMAP_HOME &&
+			       SPACE_REMAP_MOVE == ATTACH_REMAP_MOVE &&
+			       SPACE_REMAP_STAGE == ATTACH_REMAP_STAGE,
+		       "the same words for the same things");
 	if (!guest->shares)
 		return -ENOTSUP;
 	remap->count = count;

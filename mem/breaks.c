@@ -43,9 +43,9 @@ static bool measure(struct break_rate *rate, const _Atomic u64 *count, u64 now_n
 static void size_reserve(struct memory *memory)
 {
 	u64 foreign = atomic_load(&memory->foreign_pages);
-	u64 private = atomic_load(&memory->private_pages);
+	u64 broken = atomic_load(&memory->private_pages) + atomic_load(&memory->own_pages);
 	u64 pages = MIN(atomic_load(&memory->break_rate.per_second),
-			foreign > private ? foreign - private : 0);
+			foreign > broken ? foreign - broken : 0);
 	u64 bytes = MIN(pages * PAGE_SIZE, atomic_load(&memory->budget.limit) / SHARE);
 
 	if (!breaks_test_no_reserve && bytes != atomic_load(&memory->budget.breaks))

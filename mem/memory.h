@@ -66,8 +66,8 @@ struct memory {
 	/* Pages that guests have written to in the place of shared frames, and that are not home yet
 	 * (mem/remap.h): nothing but bringing them home makes them evictable. */
 	_Atomic u64 private_pages;
-	_Atomic u64
-		foreign_pages;	/* pages in whose place a frame is mapped, private ones included */
+	_Atomic u64 own_pages;	   /* the same of pages that lie between shared ones in sheets */
+	_Atomic u64 foreign_pages; /* pages in whose place frames are mapped, those two included */
 	_Atomic u64 cow_breaks; /* writes to shared pages, of all guests that ever were */
 	struct break_rate break_rate;
 	_Atomic u64 break_waits,

@@ -15,8 +15,8 @@
  * away must leave it; `void` that its VMM dropped it meanwhile, so that whoever wanted to bring its
  * content back must not. `hint` is not 0 while the page is as it was when its guest called it free
  * (mem/drop.h). `foreign` says that its VMM has a shared frame mapped there, privately, and not the RAM
- * file: a page in that place is either SHARED, or RESIDENT in the VMM's own memory because the guest has
- * written to it since (mem/remap.h).
+ * file: a page in that place is either SHARED, or RESIDENT in the VMM's own memory: private, because the guest has
+ * written to it since, or own, because it lies between shared pages that are mapped in one piece (mem/remap.h).
  */
 #ifndef MEM_PAGE_H
 #define MEM_PAGE_H
@@ -48,6 +48,8 @@ struct page_word {
 #define PAGE_FOREIGN	   (1ULL << 11)
 #define PAGE_PAYLOAD_SHIFT 12
 #define PAGE_PAYLOAD_BITS  52
+/* In the payload of a foreign page that is RESIDENT: it never had a frame, and refers to none. */
+#define PAGE_OWN (1ULL << 51)
 
 static inline struct page_word page_word(enum page_state state, u64 payload)
 {
@@ -87,6 +89,20 @@ static inline u32 page_word_hint(struct page_word word)
 static inline bool page_word_foreign(struct page_word word)
 {
 	return word.bits & PAGE_FOREIGN;
+}
+
+/* In the VMM's own memory, and was never shared. */
+static inline bool page_word_own(struct page_word word)
+{
+	return page_word_foreign(word) && page_word_state(word) == PAGE_RESIDENT &&
+	       page_word_payload(word) & PAGE_OWN;
+}
+
+/* Refers to a frame. */
+static inline bool page_word_shares(struct page_word word)
+{
+	return page_word_state(word) == PAGE_SHARED ||
+	       (page_word_foreign(word) && !page_word_own(word));
 }
 
 /* Its content is in the RAM file. */

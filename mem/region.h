@@ -40,8 +40,9 @@ struct region {
 	bool sampled;	     /* unmapped by the front hand of the clock, not looked at since */
 	bool watched;  /* armed for the sharing scanner alone: whole again when it is touched */
 	u8 protection; /* passes of the clock it is spared: it was refaulted soon after eviction */
-	u16 foreign;   /* pages in whose place the VMM has a shared frame mapped */
+	u16 foreign;   /* pages in whose place the VMM has the file of shared frames mapped */
 	u16 private;   /* ... and that the guest has written to since */
+	u16 own;       /* ... and that never were shared: the region is a sheet (mem/remap.h) */
 	u32 clean;     /* groups write-protected by the scanner and not written since, a bit each */
 	u32 used; /* groups seen in use since the clock sampled the region, and perhaps unmapped again */
 	u32 evicted_at; /* memory.evictions when pages were last taken, in regions' worth */

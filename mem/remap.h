@@ -4,6 +4,7 @@
  * so it asks for a batch, and waits.
  *
  *	out   SHARED, nothing mapped        -> the VMM maps frames, privately -> register, protect, look
+ *	sheet a region of which much is SHARED -> staged, moved in -> register, protect, look
  *	home  written or shared, protected  -> copied to the RAM file -> the VMM maps that -> register
  *	drop  given up by the guest         -> the VMM maps the RAM file  -> register, punch
  *
@@ -15,6 +16,12 @@
  * None is lost on the way home. The page is protected before it is copied, and busy, so writes wait; and
  * what the VMM then maps is the copy, in the RAM file, where a write belongs.
  *
+ * A sheet is frames that lie in their file as the pages of a region do. One mapping then does for the region, where each
+ * run of shared pages would take two; what is not shared, its own pages, lies between the frames as memory of the VMM's
+ * own. The VMM maps it first beside guest memory, where the manager puts the own pages in, and moves it into the guest
+ * when it is complete: all pages of a sheet are there, so that what is mapped but not registered yet can neither show
+ * what another guest has in the same place, nor allocate anything.
+ *
  * A page refers to its frame as long as a VMM has the frame mapped in its place, written or not: the frame
  * must not come to hold something else meanwhile.
  */
@@ -22,6 +29,8 @@
 #define MEM_REMAP_H
 
 #include "mem/space.h"
+
+struct page_source;
 
 /* How long a VMM may take; its guest is stopped then, because nobody knows what it has mapped. Longer than
  * the manager needs to end several guests, seconds each on a busy machine: it reads no answers meanwhile. */
@@ -38,9 +47,26 @@ void remap_exit(struct space *space);
  */
 s64 remap_out(struct space *space, u64 first, u32 max_runs);
 
+/* What a region shares with a sheet. */
+struct sheet {
+	u64 payload;	  /* of a SHARED page in its first place; those of the others follow */
+	const u64 *pages; /* places to be shared, a bit each */
+	u32 least;	  /* fewer are not worth it */
+	struct page_source
+		*store; /* takes a page that is like the frame in its place, or becomes it */
+};
+
 /*
- * Brings written pages of the region home, with `all` the shared ones too: they are RESIDENT then, in the
- * RAM file. Takes memory for copies. Returns how many pages came home, or -errno: -ENOMEM there was
+ * Shares pages of the region of page `first` and maps it as a sheet, if all of its pages are in the RAM file or mapped out of
+ * that sheet already. Takes memory for its own pages, and gives back what it had in the RAM file. Returns how many pages
+ * are shared now that were not, or -errno: -EAGAIN a page is in use, or elsewhere, or too few are alike; -ENOMEM. Else
+ * as remap_out(), and same terms.
+ */
+s64 remap_sheet(struct space *space, u64 first, const struct sheet *sheet);
+
+/*
+ * Brings written pages of the region home, and its own of a sheet; with `all` the shared ones too: they are RESIDENT then, in
+ * the RAM file. Takes memory for copies. Returns how many pages came home, or -errno: -ENOMEM there was
  * no memory. Same terms.
  */
 s64 remap_home(struct space *space, u64 first, bool all);
@@ -53,8 +79,10 @@ s64 remap_home(struct space *space, u64 first, bool all);
  */
 s64 remap_drop(struct space *space, u64 first, u64 count, enum page_state to);
 
-/* For the tests that show what they are for: leave out protection, the look afterwards, faults on frames that left. */
+/* For the tests that show what they are for: leave out protection, the look afterwards, faults on frames that left, what a
+ * sheet has of its own when it is moved. */
 extern bool remap_test_skip_protect;
+extern bool remap_test_skip_own;
 extern bool remap_test_skip_look;
 extern bool remap_test_skip_missing;
 

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 #include "lib/clock.h"
 #include "lib/thread.h"
+#include "mem/pagemap.h"
 #include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/uffd.h"
@@ -13,6 +15,7 @@
 bool remap_test_skip_protect;
 bool remap_test_skip_look;
 bool remap_test_skip_missing;
+bool remap_test_skip_own;
 
 void remap_init(struct space *space)
 {
@@ -77,11 +80,20 @@ static bool expect_answer(struct space *space)
 	return !gone;
 }
 
+int remap_ask_for(struct space *space, const struct space_remap *ranges, u32 count)
+{
+	int result;
+
+	if (!expect_answer(space))
+		return -ESRCH;
+	result = space->options.client->ops->remap(space->options.client, ranges, count);
+	return result ? result : await_answer(space);
+}
+
 int remap_ask(struct remap *remap)
 {
 	struct space *space = remap->space;
 	struct space_remap ranges[SPACE_REMAP_MAX];
-	int result;
 
 	for (u32 i = 0; i < remap->count; i++) {
 		const struct run *run = &remap->runs[i];
@@ -92,10 +104,7 @@ int remap_ask(struct remap *remap)
 			.frame_offset = remap->home ? SPACE_REMAP_HOME : run->frame * PAGE_SIZE,
 		};
 	}
-	if (!expect_answer(space))
-		return -ESRCH;
-	result = space->options.client->ops->remap(space->options.client, ranges, remap->count);
-	return result ? result : await_answer(space);
+	return remap_ask_for(space, ranges, remap->count);
 }
 
 /* The frame of a payload: a store's number stands above it (ksm/frames.h). */
@@ -145,12 +154,13 @@ void remap_collect(struct remap *remap, bool all)
 	}
 }
 
-/* The frames of the shared pages, in runs where the pages were chosen so; private ones hold theirs already. */
+/* The frames of the shared pages, in runs where the pages were chosen so; private ones hold theirs already, and own
+ * ones have none. */
 static u32 next_frames(struct remap *remap, const struct run *run, u32 place)
 {
 	if (!remap->home)
 		return run->count;
-	return remap_was_private(remap, place) ? 0 : 1;
+	return page_word_state(remap->words[place]) == PAGE_SHARED ? 1 : 0;
 }
 
 static void each_frame(struct remap *remap,
@@ -228,8 +238,7 @@ void remap_give_up(struct remap *remap)
 	release_frames(remap);
 }
 
-/* What the VMM has mapped is not known, or not watched: its guest must not go on. */
-void remap_fail(struct remap *remap, int error)
+void remap_condemn(struct remap *remap, int error)
 {
 	if (error != -ESRCH)
 		space_fail(
@@ -237,6 +246,11 @@ void remap_fail(struct remap *remap, int error)
 			"its VMM did not map shared memory as it was asked to (error %d%s): it hangs, "
 			"or has reached a limit (sysctl vm.max_map_count; vma_budget in [ksm] keeps below)",
 			-error, error == -ETIMEDOUT ? ", no answer" : "");
+}
+
+void remap_fail(struct remap *remap, int error)
+{
+	remap_condemn(remap, error);
 	remap_give_up(remap);
 }
 
@@ -271,6 +285,62 @@ int remap_register(const struct remap *remap)
 		(span.high - span.low) * PAGE_SIZE, remap->home || !remap_test_skip_missing);
 }
 
+/* Maps each page for reading, if it is not: what is not mapped cannot be told from what was swapped out. */
+static int touch(struct remap *remap)
+{
+	struct iovec from[REGION_PAGES], to;
+	u8 bytes[REGION_PAGES];
+	u32 pages = 0;
+
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = 0; i < run->count; i++)
+			from[pages++] = (struct iovec){
+				(void *)(uintptr_t)(remap_hva(remap, run) + i * PAGE_SIZE), 1};
+	}
+	to = (struct iovec){bytes, pages};
+	if (process_vm_readv(remap->space->options.pid, &to, 1, from, pages, 0) != (ssize_t)pages)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+static bool all_mapped(struct remap *remap, const u64 entries[REGION_PAGES])
+{
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place; i < run->place + run->count; i++)
+			if (!(entries[i] & PAGEMAP_PRESENT))
+				return false;
+	}
+	return true;
+}
+
+/* Two calls for all runs. */
+int remap_look(struct remap *remap, bool mapped)
+{
+	struct span span = remap_span(remap);
+	u64 entries[REGION_PAGES];
+	int result;
+
+	if (remap_test_skip_look)
+		return 0;
+	result = mapped ? 0 : touch(remap);
+	if (result)
+		return result;
+	if (pagemap_read(remap->space, remap->first + span.low, span.high - span.low,
+			 entries + span.low))
+		return -EIO;
+	if (mapped && !all_mapped(remap, entries))
+		return remap_look(remap, false);
+	FOR_EACH_RUN(run, remap)
+	{
+		for (u32 i = run->place; i < run->place + run->count; i++)
+			remap->broken[i] =
+				!(entries[i] & PAGEMAP_PRESENT) || !(entries[i] & PAGEMAP_FILE);
+	}
+	return 0;
+}
+
 /* The kernel says no memory, too, when the VMM's address space is gone. */
 int remap_watched(const struct remap *remap, int result)
 {
@@ -297,13 +367,22 @@ s64 remap_mappings(const struct remap *remap)
 	return count;
 }
 
-void remap_count_away(struct space *space, s64 foreign, s64 private, s64 vmas)
+void remap_count_away(struct space *space, const struct away *more)
 {
-	atomic_fetch_add(&space->counters.foreign, (u64)foreign);
-	atomic_fetch_add(&space->counters.private, (u64) private);
-	atomic_fetch_add(&space->memory->foreign_pages, (u64)foreign);
-	atomic_fetch_add(&space->memory->private_pages, (u64) private);
-	atomic_fetch_add(&space->counters.vmas, (u64)vmas);
+	atomic_fetch_add(&space->counters.foreign, (u64)more->foreign);
+	atomic_fetch_add(&space->counters.private, (u64)more->private);
+	atomic_fetch_add(&space->counters.own, (u64)more->own);
+	atomic_fetch_add(&space->memory->foreign_pages, (u64)more->foreign);
+	atomic_fetch_add(&space->memory->private_pages, (u64)more->private);
+	atomic_fetch_add(&space->memory->own_pages, (u64)more->own);
+	atomic_fetch_add(&space->counters.vmas, (u64)more->vmas);
+}
+
+void remap_charge_broken(struct space *space, u32 pages)
+{
+	budget_charge(&space->memory->budget, pages * PAGE_SIZE);
+	atomic_fetch_add_explicit(&space->counters.cow_breaks, pages, memory_order_relaxed);
+	atomic_fetch_add_explicit(&space->memory->cow_breaks, pages, memory_order_relaxed);
 }
 
 static bool remappable(const struct space *space)

@@ -22,7 +22,7 @@ struct remap {
 	struct run runs[SPACE_REMAP_MAX];
 	bool broken[REGION_PAGES]; /* written before anyone could see it */
 	struct page_word words[REGION_PAGES];
-	u8 *buffer; /* home: for copies */
+	u8 *buffer; /* for copies */
 };
 
 #define FOR_EACH_RUN(run, remap)                                                                   \
@@ -40,9 +40,15 @@ struct span {
 
 struct span remap_span(const struct remap *remap);
 
+static inline bool remap_was_own(const struct remap *remap, u32 place)
+{
+	return page_word_own(remap->words[place]);
+}
+
 static inline bool remap_was_private(const struct remap *remap, u32 place)
 {
-	return page_word_state(remap->words[place]) == PAGE_RESIDENT;
+	return page_word_state(remap->words[place]) == PAGE_RESIDENT &&
+	       !remap_was_own(remap, place);
 }
 
 /* Waits for the guest's turn, and begins with the region of page `first`. Returns 0, and remap_end() is due; or
@@ -65,8 +71,10 @@ int remap_bring_frames(struct remap *remap);
 /* Releases pages and frames, as they were. */
 void remap_give_up(struct remap *remap);
 
-/* Has the VMM map, and waits for it. Returns 0, -ESRCH it is gone, -ETIMEDOUT, or other -errno. */
+/* Has the VMM map the runs, and waits for it. Returns 0, -ESRCH it is gone, -ETIMEDOUT, or other -errno. */
 int remap_ask(struct remap *remap);
+/* The same of other ranges. */
+int remap_ask_for(struct space *space, const struct space_remap *ranges, u32 count);
 
 /* Watches what the VMM has mapped, by one call: what lies between is watched already. Returns 0 or -errno. */
 int remap_register(const struct remap *remap);
@@ -74,13 +82,31 @@ int remap_register(const struct remap *remap);
 /* What became of watching the ranges that were mapped: `result`, or -ESRCH when the VMM is gone. */
 int remap_watched(const struct remap *remap, int result);
 
-/* Stops the guest, after remap_ask() or watching failed with `error`, and gives up. */
+/*
+ * Finds the pages of the runs that are not a file's any more (`broken`): they were written before they were protected.
+ * `mapped`: the VMM has most of them mapped. Returns 0 or -errno.
+ */
+int remap_look(struct remap *remap, bool mapped);
+
+/* Stops the guest, after remap_ask() or watching failed with `error`: what its VMM has mapped is not known, or not
+ * watched. */
+void remap_condemn(struct remap *remap, int error);
+/* ... and gives up. */
 void remap_fail(struct remap *remap, int error);
 
 u32 remap_pages(const struct remap *remap);
 
 /* Mappings that the region's foreign pages take in the VMM, with what they cut apart. Region's lock held. */
 s64 remap_mappings(const struct remap *remap);
-void remap_count_away(struct space *space, s64 foreign, s64 private, s64 vmas);
+
+/* So many more than before, or fewer. */
+struct away {
+	s64 foreign, private, own;
+	s64 vmas; /* mappings */
+};
+void remap_count_away(struct space *space, const struct away *more);
+
+/* Pages turned out to be broken. */
+void remap_charge_broken(struct space *space, u32 pages);
 
 #endif

@@ -41,28 +41,46 @@ static int copy_all(struct remap *remap)
 	return result;
 }
 
-/* Region's lock held. Returns how many of the pages were private. */
-static u32 commit_home(struct remap *remap)
+/* A page that was in the VMM's own memory is none of its any more. */
+static void count_back(struct remap *remap, u32 place, struct away *away)
+{
+	away->foreign--;
+	away->private -= remap_was_private(remap, place);
+	away->own -= remap_was_own(remap, place);
+}
+
+/* Region's lock held. */
+static void leave_region(struct remap *remap, const struct away *away)
+{
+	struct region *region = remap->region;
+
+	region->foreign = (u16)(region->foreign + away->foreign);
+	region->private = (u16)(region->private + away->private);
+	region->own = (u16)(region->own + away->own);
+}
+
+/* Region's lock held. */
+static void commit_home(struct remap *remap, struct away *away)
 {
 	struct page_table *table = &remap->space->table;
-	u32 private = 0;
+	s64 before = remap_mappings(remap);
 
 	FOR_EACH_RUN(run, remap)
 	{
 		for (u32 i = run->place; i < run->place + run->count; i++) {
 			page_set(table, remap->first + i, page_word(PAGE_RESIDENT, 0));
 			page_set_foreign(table, remap->first + i, false);
-			private += remap_was_private(remap, i);
+			count_back(remap, i, away);
 			remap->region->clean &= ~(1U << i / GROUP_PAGES);
 		}
-		remap->region->foreign -= run->count;
 	}
-	remap->region->resident += remap_pages(remap) - private;
-	remap->region->private -= private;
-	return private;
+	remap->region->resident += remap_pages(remap) + away->private + away->own;
+	leave_region(remap, away);
+	away->vmas = remap_mappings(remap) - before;
 }
 
-/* Nothing is mapped in the place of these pages any more. All are held, the private ones since they were written. */
+/* Nothing is mapped in the place of these pages any more. Those with a frame hold it, the private ones since they were
+ * written. */
 static void forget_frames(struct remap *remap)
 {
 	struct sharing *sharing = remap->space->memory->sharing;
@@ -73,6 +91,8 @@ static void forget_frames(struct remap *remap)
 		for (u32 i = run->place; i < run->place + run->count; i++) {
 			u64 payload = page_word_payload(remap->words[i]);
 
+			if (!page_word_shares(remap->words[i]))
+				continue;
 			sharing->ops->release(sharing, payload, 1);
 			sharing_forget_later(sharing, &forgotten, payload);
 		}
@@ -97,6 +117,15 @@ static int freeze(struct remap *remap)
 	return result;
 }
 
+/* Half of the runs; and of the only one, half of its pages. */
+static void halve(struct remap *remap)
+{
+	if (remap->count > 1)
+		remap->count /= 2;
+	else if (!(remap->runs[0].count /= 2))
+		remap->count = 0;
+}
+
 /* Holds as many pages as there is memory for their copies. */
 static int hold_home(struct remap *remap, bool all)
 {
@@ -107,7 +136,7 @@ static int hold_home(struct remap *remap, bool all)
 	if (remap->region->foreign)
 		remap_collect(remap, all);
 	while (remap->count && !budget_take(budget, remap_pages(remap) * PAGE_SIZE, BUDGET_SHARE))
-		remap->count /= 2;
+		halve(remap);
 	remap_hold(remap);
 	result = freeze(remap);
 	pthread_mutex_unlock(&remap->region->lock);
@@ -123,8 +152,8 @@ static int hold_home(struct remap *remap, bool all)
 static s64 home(struct remap *remap, bool all)
 {
 	struct space *space = remap->space;
-	u32 pages, private;
-	s64 before;
+	struct away away = {0};
+	u32 pages;
 	int result = hold_home(remap, all);
 
 	if (result)
@@ -141,13 +170,12 @@ static s64 home(struct remap *remap, bool all)
 		return result;
 	}
 	pthread_mutex_lock(&remap->region->lock);
-	before = remap_mappings(remap);
-	private = commit_home(remap);
-	remap_count_away(space, -(s64)pages, -(s64) private, remap_mappings(remap) - before);
+	commit_home(remap, &away);
+	remap_count_away(space, &away);
 	remap_release(remap);
 	pthread_mutex_unlock(&remap->region->lock);
-	/* A private page was in memory twice; a shared one was counted with its frame. */
-	budget_give(&space->memory->budget, private * PAGE_SIZE);
+	/* What the VMM had of its own was in memory twice; a shared page was counted with its frame. */
+	budget_give(&space->memory->budget, (u64) - (away.private + away.own) * PAGE_SIZE);
 	forget_frames(remap);
 	return pages;
 }
@@ -167,11 +195,11 @@ s64 remap_home(struct space *space, u64 first, bool all)
 }
 
 /* Nothing of them is left in the RAM file, should a touch have come between its mapping and the watch. Region's
- * lock held. Returns how many were private. */
-static u32 commit_drop(struct remap *remap, enum page_state to)
+ * lock held. */
+static void commit_drop(struct remap *remap, enum page_state to, struct away *away)
 {
 	struct page_table *table = &remap->space->table;
-	u32 private = 0;
+	s64 before = remap_mappings(remap);
 
 	FOR_EACH_RUN(run, remap)
 	{
@@ -181,20 +209,19 @@ static u32 commit_drop(struct remap *remap, enum page_state to)
 		for (u32 i = run->place; i < run->place + run->count; i++) {
 			page_set_foreign(table, remap->first + i, false);
 			page_set(table, remap->first + i, page_word(to, 0));
-			private += remap_was_private(remap, i);
+			count_back(remap, i, away);
 		}
-		remap->region->foreign -= run->count;
 	}
-	remap->region->resident -= private;
-	remap->region->private -= private;
-	return private;
+	remap->region->resident += away->private + away->own;
+	leave_region(remap, away);
+	away->vmas = remap_mappings(remap) - before;
 }
 
 static s64 drop(struct remap *remap, enum page_state to)
 {
 	struct space *space = remap->space;
-	u32 pages, private;
-	s64 before;
+	struct away away = {0};
+	u32 pages;
 	int result;
 
 	pthread_mutex_lock(&remap->region->lock);
@@ -213,12 +240,11 @@ static s64 drop(struct remap *remap, enum page_state to)
 	}
 	pages = remap_pages(remap);
 	pthread_mutex_lock(&remap->region->lock);
-	before = remap_mappings(remap);
-	private = commit_drop(remap, to);
-	remap_count_away(space, -(s64)pages, -(s64) private, remap_mappings(remap) - before);
+	commit_drop(remap, to, &away);
+	remap_count_away(space, &away);
 	remap_release(remap);
 	pthread_mutex_unlock(&remap->region->lock);
-	budget_give(&space->memory->budget, private * PAGE_SIZE);
+	budget_give(&space->memory->budget, (u64) - (away.private + away.own) * PAGE_SIZE);
 	forget_frames(remap);
 	return pages;
 }

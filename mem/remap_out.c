@@ -2,9 +2,7 @@
 /* The way out: frames in the place of a guest's pages. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
-#include "mem/pagemap.h"
 #include "mem/remap_batch.h"
 #include "mem/sharing.h"
 #include "mem/uffd.h"
@@ -25,49 +23,6 @@ static void choose(struct remap *remap, u32 max_runs)
 	remap->count = max_runs;
 }
 
-/* Maps each page for reading, if it is not: what is not mapped cannot be told from what was swapped out. */
-static int touch(struct remap *remap)
-{
-	struct iovec from[REGION_PAGES], to;
-	u8 bytes[REGION_PAGES];
-	u32 pages = 0;
-
-	FOR_EACH_RUN(run, remap)
-	{
-		for (u32 i = 0; i < run->count; i++)
-			from[pages++] = (struct iovec){
-				(void *)(uintptr_t)(remap_hva(remap, run) + i * PAGE_SIZE), 1};
-	}
-	to = (struct iovec){bytes, pages};
-	if (process_vm_readv(remap->space->options.pid, &to, 1, from, pages, 0) != (ssize_t)pages)
-		return errno ? -errno : -EIO;
-	return 0;
-}
-
-/* Finds the pages that were written before their run was protected. Two calls for all runs. */
-static int look(struct remap *remap)
-{
-	struct span span = remap_span(remap);
-	u64 entries[REGION_PAGES];
-	int result;
-
-	if (remap_test_skip_look)
-		return 0;
-	result = touch(remap);
-	if (result)
-		return result;
-	if (pagemap_read(remap->space, remap->first + span.low, span.high - span.low,
-			 entries + span.low))
-		return -EIO;
-	FOR_EACH_RUN(run, remap)
-	{
-		for (u32 i = run->place; i < run->place + run->count; i++)
-			remap->broken[i] =
-				!(entries[i] & PAGEMAP_PRESENT) || !(entries[i] & PAGEMAP_FILE);
-	}
-	return 0;
-}
-
 /* Begins to watch the frames that the VMM has mapped, and looks what was written until then. */
 static int watch(struct remap *remap)
 {
@@ -80,7 +35,7 @@ static int watch(struct remap *remap)
 		result = uffd_protect(remap->space->options.uffd, remap_hva(remap, run),
 				      run->count * PAGE_SIZE);
 	}
-	return remap_watched(remap, result ? result : look(remap));
+	return remap_watched(remap, result ? result : remap_look(remap, false));
 }
 
 /* The new states of pages on their way out. Region's lock held. Returns how many were written. */
@@ -128,6 +83,7 @@ static void release_unbroken(struct remap *remap)
 static s64 out(struct remap *remap, u32 max_runs)
 {
 	struct space *space = remap->space;
+	struct away away;
 	u32 broken = 0, pages;
 	s64 before;
 	int result;
@@ -156,13 +112,12 @@ static s64 out(struct remap *remap, u32 max_runs)
 	pthread_mutex_lock(&remap->region->lock);
 	before = remap_mappings(remap);
 	broken = commit_out(remap);
-	remap_count_away(space, pages, broken, remap_mappings(remap) - before);
+	away = (struct away){pages, broken, 0, remap_mappings(remap) - before};
+	remap_count_away(space, &away);
 	remap_release(remap);
 	pthread_mutex_unlock(&remap->region->lock);
 	release_unbroken(remap);
-	budget_charge(&space->memory->budget, broken * PAGE_SIZE);
-	atomic_fetch_add_explicit(&space->counters.cow_breaks, broken, memory_order_relaxed);
-	atomic_fetch_add_explicit(&space->memory->cow_breaks, broken, memory_order_relaxed);
+	remap_charge_broken(space, broken);
 	return pages;
 }
 

@@ -200,9 +200,9 @@ static void forget_stored_pages(struct space *space)
 
 		assert(!page_word_busy(word));
 		/* Whatever the VMM has there, it mapped a frame. */
-		if (page_word_foreign(word))
+		if (page_word_foreign(word) && page_word_shares(word))
 			release_frame(space, word);
-		if (page_word_foreign(word) || page_word_state(word) == PAGE_SHARED)
+		if (page_word_shares(word))
 			sharing_forget_later(sharing, &run, page_word_payload(word));
 		else if (source)
 			source->ops->invalidate(source, page_word_payload(word));
@@ -213,17 +213,19 @@ static void forget_stored_pages(struct space *space)
 void space_end(struct space *space)
 {
 	struct memory *memory = space->memory;
-	u64 resident, private, foreign;
+	u64 resident, private, own, foreign;
 
 	unpublish(space);
 	foreign = atomic_load(&space->counters.foreign);
 	private = atomic_load(&space->counters.private);
+	own = atomic_load(&space->counters.own);
 	forget_stored_pages(space);
 	resident = page_table_count(&space->table, PAGE_RESIDENT);
 	munmap(space->alias, space->options.bytes);
 	close_descriptors(&space->options);
 	atomic_fetch_sub(&memory->foreign_pages, foreign);
 	atomic_fetch_sub(&memory->private_pages, private);
+	atomic_fetch_sub(&memory->own_pages, own);
 	budget_give(&memory->budget,
 		    resident * PAGE_SIZE + space->metadata_bytes + space->remap.stray_bytes);
 	destroy_regions(space);

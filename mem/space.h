@@ -41,13 +41,15 @@ struct space_range {
 };
 
 /* What a VMM shall map in the place of guest memory: privately, frames of its domain's store; or its RAM
- * file again. */
+ * file again; or what is staged, that is, lies in a place of a region's size beside guest memory. */
 struct space_remap {
-	u64 file_offset; /* in the RAM file */
+	u64 file_offset; /* in the RAM file, or SPACE_REMAP_STAGE: the frames are to be staged */
 	u64 length;
-	u64 frame_offset; /* in the store, or SPACE_REMAP_HOME */
+	u64 frame_offset; /* in the store, or SPACE_REMAP_HOME, or SPACE_REMAP_MOVE: what is staged */
 };
-#define SPACE_REMAP_HOME UINT64_MAX
+#define SPACE_REMAP_HOME  UINT64_MAX
+#define SPACE_REMAP_MOVE  (UINT64_MAX - 1)
+#define SPACE_REMAP_STAGE UINT64_MAX
 #define SPACE_REMAP_MAX	 256U /* at once */
 
 struct space_client;
@@ -84,6 +86,7 @@ struct space_options {
 	int pagemap; /* /proc/PID/pagemap of the VMM, or -1: no idle sampling; closed too */
 	int pidfd;   /* of the VMM, or -1: regions are not collapsed; closed too */
 	s32 pid;     /* of the VMM, or 0: no frame is ever mapped in it */
+	u64 stage;   /* where the VMM stages a region, or 0: it does not */
 	u64 bytes;   /* of the RAM file; a multiple of the region size */
 	u32 node;    /* NUMA node pages should come from */
 	u32 salt;    /* its sharing domain: its pages share content only with spaces of the same */
@@ -106,8 +109,9 @@ struct space_counters {
 	_Atomic u64 whole_regions;
 	_Atomic u64 cow_breaks; /* writes to shared pages */
 	_Atomic u64 vmas;	/* mappings that sharing has added, at most */
-	_Atomic u64 foreign;	/* pages in whose place a frame is mapped */
+	_Atomic u64 foreign;	/* pages in whose place frames are mapped */
 	_Atomic u64 private;	/* ... and that were written since: in the VMM's own memory */
+	_Atomic u64 own;	/* ... there too, but never shared */
 	struct break_rate break_rate;
 };
 

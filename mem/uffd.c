@@ -37,6 +37,11 @@ int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing)
 			    (missing ? UFFDIO_REGISTER_MODE_MISSING : 0) | UFFDIO_REGISTER_MODE_WP);
 }
 
+int uffd_register_stage(int uffd, u64 hva, u64 length)
+{
+	return register_for(uffd, hva, length, UFFDIO_REGISTER_MODE_MISSING);
+}
+
 int uffd_unregister(int uffd, u64 hva, u64 length)
 {
 	struct uffdio_range arg = {.start = hva, .len = length};

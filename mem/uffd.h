@@ -22,6 +22,10 @@ int uffd_register(int uffd, u64 hva, u64 length);
 /* The same for a private mapping; without `missing`, writes alone. */
 int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing);
 
+/* Lets uffd_copy() put pages into a private mapping of a file: each becomes anonymous memory, whatever the file has in its
+ * place. */
+int uffd_register_stage(int uffd, u64 hva, u64 length);
+
 /* Ends trapping, removes protection, wakes. Unmapped pages are then mapped by the kernel itself. */
 int uffd_unregister(int uffd, u64 hva, u64 length);
 

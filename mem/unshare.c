@@ -38,7 +38,8 @@ static bool was_broken(struct space *space, u64 index)
 {
 	struct page_word word = page_table_read(&space->table, index);
 
-	return page_word_foreign(word) && page_word_state(word) == PAGE_RESIDENT;
+	return page_word_foreign(word) && page_word_state(word) == PAGE_RESIDENT &&
+	       page_word_shares(word);
 }
 
 /* How many pages from `index` on go together. A hint: nothing is locked. */

@@ -246,6 +246,15 @@ static struct attach_region region_of(const struct piece *piece)
 	};
 }
 
+/* Where regions are composed: attach/attach.h. */
+static u8 *reserve_stage(void)
+{
+	long at = raw_call(SYS_mmap, 0, (long)(2 * REGION_SIZE), PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return at > -4096 && at < 0 ? NULL : (u8 *)ALIGN_UP((u64)at, REGION_SIZE);
+}
+
 /* MEMORY, and all up to START. */
 static int hand_over(const struct piece *piece)
 {
@@ -261,6 +270,8 @@ static int hand_over(const struct piece *piece)
 	const char *why = NULL;
 	u32 nfds;
 
+	view.stage = reserve_stage();
+	message.memory.stage = (u64)(uintptr_t)view.stage;
 	err = attach_send(view.socket, &message, ATTACH_MEMORY, sizeof(message.memory), 0,
 			  &view.uffd, 1);
 	if (err)

@@ -91,6 +91,7 @@ struct link_view {
 	int uffd; /* for as long as the process lives */
 	int ram;
 	int frames; /* -1: nothing is shared */
+	u8 *stage;  /* a region's size of address space of our own; NULL: there was none */
 	u64 ram_bytes, frame_bytes;
 	bool balloon; /* the guest is to have one */
 	const char *name;

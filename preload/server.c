@@ -17,6 +17,7 @@
 
 /* Pages that frames are mapped for, a bit each. Of this thread alone. */
 static u64 *foreign;
+static bool staged; /* there is something at the stage */
 
 static bool is_foreign(u64 page)
 {
@@ -71,31 +72,76 @@ static int zap(const struct attach_zap *message)
 	return 0;
 }
 
-static int remap_one(const struct attach_remap_range *range)
+static int map(u8 *at, u64 length, int flags, int fd, u64 offset)
+{
+	long result = raw_call(SYS_mmap, (long)at, (long)length, PROT_READ | PROT_WRITE,
+			       flags | MAP_FIXED | MAP_NORESERVE, fd, (long)offset);
+
+	if (result > -4096 && result < 0)
+		return (int)result;
+	/* As the rest of it, or the kernel could not join the two again. */
+	raw_call(SYS_madvise, (long)at, (long)length, MADV_DONTFORK, 0, 0, 0);
+	return 0;
+}
+
+static int map_frames(u8 *at, u64 length, u64 frame_offset)
 {
 	const struct link_view *view = link_view();
+
+	if (length > view->frame_bytes || frame_offset > view->frame_bytes - length)
+		return -ERANGE;
+	return map(at, length, MAP_PRIVATE, view->frames, frame_offset);
+}
+
+static int stage(const struct attach_remap_range *range)
+{
+	u8 *at = link_view()->stage;
+	int err = at && range->length == REGION_SIZE
+			  ? map_frames(at, range->length, range->frame_offset)
+			  : -EFAULT;
+
+	staged = !err;
+	return err;
+}
+
+/* What was moved stays mapped at the stage, empty: nobody else shall find the addresses free. */
+static int move_stage(u8 *at, u64 length)
+{
+	u8 *from = link_view()->stage;
+	long result;
+
+	if (!staged || length != REGION_SIZE)
+		return -EFAULT;
+	staged = false;
+	raw_call(SYS_madvise, (long)from, (long)length, MADV_POPULATE_READ, 0, 0, 0);
+	result = raw_call(SYS_mremap, (long)from, (long)length, (long)length,
+			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)at, 0);
+	return result > -4096 && result < 0 ? (int)result : 0;
+}
+
+static int remap_one(const struct attach_remap_range *range)
+{
 	bool home = range->frame_offset == ATTACH_REMAP_HOME;
 	u64 part;
 	u8 *at;
-	long result;
+	int err;
 
-	if (!in_ram(range->file_offset, range->length) ||
-	    (!home && (range->length > view->frame_bytes ||
-		       range->frame_offset > view->frame_bytes - range->length)))
+	if (range->file_offset == ATTACH_REMAP_STAGE)
+		return stage(range);
+	if (!in_ram(range->file_offset, range->length))
 		return -ERANGE;
 	at = pieces_map(range->file_offset, range->length, &part);
 	if (!at || part != range->length)
 		return -EFAULT;
-	result = raw_call(SYS_mmap, (long)at, (long)range->length, PROT_READ | PROT_WRITE,
-			  (home ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED | MAP_NORESERVE,
-			  home ? view->ram : view->frames,
-			  (long)(home ? range->file_offset : range->frame_offset));
-	if (result > -4096 && result < 0)
-		return (int)result;
-	/* As the rest of it, or the kernel could not join the two again. */
-	raw_call(SYS_madvise, (long)at, (long)range->length, MADV_DONTFORK, 0, 0, 0);
-	note_foreign(range->file_offset / PAGE_SIZE, range->length / PAGE_SIZE, !home);
-	return 0;
+	if (home)
+		err = map(at, range->length, MAP_SHARED, link_view()->ram, range->file_offset);
+	else if (range->frame_offset == ATTACH_REMAP_MOVE)
+		err = move_stage(at, range->length);
+	else
+		err = map_frames(at, range->length, range->frame_offset);
+	if (!err)
+		note_foreign(range->file_offset / PAGE_SIZE, range->length / PAGE_SIZE, !home);
+	return err;
 }
 
 static int remap(const struct attach_remap *message)

@@ -123,6 +123,14 @@ Test(attach_check, share)
 	ACCEPTED(ATTACH_SHARE, message.share.frame_bytes = PAGE_SIZE);
 }
 
+#define STAGES(change)                                                                             \
+	remap->ranges[0] = (struct attach_remap_range){ATTACH_REMAP_STAGE, REGION_SIZE, 0},        \
+	(void)(change)
+#define MOVES(change)                                                                              \
+	remap->ranges[0] =                                                                         \
+		(struct attach_remap_range){REGION_SIZE, REGION_SIZE, ATTACH_REMAP_MOVE},          \
+	(void)(change)
+
 Test(attach_check, remap)
 {
 	struct attach_remap *remap = &message.remap;
@@ -134,6 +142,12 @@ Test(attach_check, remap)
 	REFUSED(ATTACH_REMAP, "wraps", remap->ranges[0].file_offset = 0 - PAGE_SIZE);
 	REFUSED(ATTACH_REMAP, "frames", remap->ranges[0].frame_offset = 1);
 	REFUSED(ATTACH_REMAP, "frames", remap->ranges[0].frame_offset = 0 - 4 * PAGE_SIZE);
+	REFUSED(ATTACH_REMAP, "one region", STAGES(remap->ranges[0].length = PAGE_SIZE));
+	REFUSED(ATTACH_REMAP, "frames", STAGES(remap->ranges[0].frame_offset = ATTACH_REMAP_HOME));
+	ACCEPTED(ATTACH_REMAP, STAGES(0));
+	REFUSED(ATTACH_REMAP, "one region", MOVES(remap->ranges[0].length = 2 * REGION_SIZE));
+	REFUSED(ATTACH_REMAP, "unaligned", MOVES(remap->ranges[0].file_offset += PAGE_SIZE));
+	ACCEPTED(ATTACH_REMAP, MOVES(0));
 	ACCEPTED(ATTACH_REMAP, remap->count = ATTACH_MAX_REMAPS;
 		 for (u32 i = 0; i < ATTACH_MAX_REMAPS; i++) remap->ranges[i] = remap->ranges[1]);
 }
@@ -234,6 +248,10 @@ Test(attach_check, regions_overlap_nowhere)
 	REFUSED(ATTACH_MEMORY, "overlap", a->length += REGION_SIZE);
 	REFUSED(ATTACH_MEMORY, "overlap", *b = *a);
 	ACCEPTED(ATTACH_MEMORY, b->gpa = 3 * GiB);
+	REFUSED(ATTACH_MEMORY, "stage", message.memory.stage = PAGE_SIZE);
+	REFUSED(ATTACH_MEMORY, "stage", message.memory.stage = 0 - REGION_SIZE);
+	REFUSED(ATTACH_MEMORY, "stage", message.memory.stage = a->hva + a->length - REGION_SIZE);
+	ACCEPTED(ATTACH_MEMORY, message.memory.stage = a->hva - REGION_SIZE);
 }
 
 Test(attach_check, zap)

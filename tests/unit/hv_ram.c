@@ -161,6 +161,38 @@ Test(hv_ram, frames_are_mapped_privately_and_ram_comes_home)
 	close(file);
 }
 
+/* A region composed beside guest memory, and moved into it. */
+Test(hv_ram, a_region_is_staged_and_moved)
+{
+	int file = memfd_create("ram", MFD_CLOEXEC), frames = memfd_create("frames", MFD_CLOEXEC);
+	struct ram mapped;
+	u8 byte = 7;
+
+	cr_assert(!ftruncate(file, RAM_BYTES) && !ftruncate(frames, 2 * REGION_SIZE));
+	cr_assert_eq(pwrite(frames, &byte, 1, REGION_SIZE), 1);
+	cr_assert_eq(ram_map_file(&mapped, file, RAM_BYTES), 0);
+	cr_assert_eq(ram_share(&mapped, file, frames, 2 * REGION_SIZE), 0);
+	cr_expect_eq(ram_remap(&mapped, 0, REGION_SIZE, RAM_MOVE), -EFAULT, "nothing is staged");
+	cr_expect_eq(ram_remap(&mapped, RAM_STAGE, PAGE_SIZE, 0), -EFAULT);
+	cr_expect_eq(ram_remap(&mapped, RAM_STAGE, REGION_SIZE, 2 * REGION_SIZE), -EFAULT);
+	cr_assert_eq(ram_remap(&mapped, RAM_STAGE, REGION_SIZE, REGION_SIZE), 0);
+	cr_expect_eq(mapped.base[0], 0);
+	mapped.stage[PAGE_SIZE] = 9;
+	cr_expect_eq(ram_remap(&mapped, PAGE_SIZE, REGION_SIZE, RAM_MOVE), -EFAULT);
+	cr_assert_eq(ram_remap(&mapped, 0, REGION_SIZE, RAM_MOVE), 0);
+	cr_expect_eq(mapped.base[0], 7);
+	cr_expect_eq(mapped.base[PAGE_SIZE], 9);
+	cr_expect_eq(ram_remap(&mapped, 0, REGION_SIZE, RAM_MOVE), -EFAULT, "it has been moved");
+	/* What was put there is nowhere else. */
+	cr_assert_eq(ram_zap(&mapped, 0, RAM_BYTES), 0);
+	cr_expect_eq(mapped.base[PAGE_SIZE], 9);
+	cr_assert_eq(ram_remap(&mapped, 0, REGION_SIZE, RAM_HOME), 0);
+	cr_expect_eq(mapped.base[PAGE_SIZE], 0);
+	ram_unmap(&mapped);
+	close(frames);
+	close(file);
+}
+
 Test(hv_ram, remaps_stay_within_memory_and_frames)
 {
 	int file = memfd_create("ram", MFD_CLOEXEC), frames = memfd_create("frames", MFD_CLOEXEC);

@@ -87,7 +87,7 @@ static void map_ram(void)
 
 static _Noreturn void sealed_process(struct sealed *sealed)
 {
-	const struct sandbox_share share = {
+	struct sandbox_share share = {
 		.ram = shares ? ram_fd : -1,
 		.frames = shares ? frames_fd : -1,
 		.bytes = shares ? SHARED_BYTES : 0,
@@ -97,6 +97,7 @@ static _Noreturn void sealed_process(struct sealed *sealed)
 
 	setrlimit(RLIMIT_CORE, &no_core);
 	map_ram();
+	share.stage = ram.stage;
 	if (shares && ram_share(&ram, ram_fd, frames_fd, RAM_BYTES))
 		_exit(96);
 	if (pthread_create(&thread, NULL, attempt_thread, sealed) || sandbox_seal(&share))
@@ -344,6 +345,14 @@ static int map_over_ram(int protection, int flags, int fd)
 
 ATTEMPT(map_frames, ram_remap(&ram, 0, PAGE_SIZE, PAGE_SIZE) ? -1 : 0)
 ATTEMPT(map_home, ram_remap(&ram, 0, PAGE_SIZE, RAM_HOME) ? -1 : 0)
+ATTEMPT(move_region,
+	ram_remap(&ram, RAM_STAGE, REGION_SIZE, 0) || ram_remap(&ram, 0, REGION_SIZE, RAM_MOVE) ? -1
+												: 0)
+ATTEMPT(move_stage_part, syscall(SYS_mremap, ram.stage, PAGE_SIZE, PAGE_SIZE,
+				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, ram.base))
+ATTEMPT(grow_stage, syscall(SYS_mremap, ram.stage, REGION_SIZE, 2 * REGION_SIZE, MREMAP_MAYMOVE, 0))
+ATTEMPT(move_ram_region, syscall(SYS_mremap, ram.base, REGION_SIZE, REGION_SIZE,
+				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, ram.stage))
 ATTEMPT(write_frames, map_over_ram(PROT_READ | PROT_WRITE, MAP_SHARED | OVER, frames_fd))
 ATTEMPT(run_frames, map_over_ram(PROT_READ | PROT_EXEC, MAP_PRIVATE | OVER, frames_fd))
 ATTEMPT(read_frames, map_over_ram(PROT_READ, MAP_PRIVATE | OVER, frames_fd))
@@ -360,11 +369,12 @@ ATTEMPT(punch_frames,
 
 Test(hv_sandbox, a_vmm_that_shares_maps_its_two_files_in_one_way_each, FIXTURE)
 {
-	static const struct attempt works[] = {A(map_frames), A(map_home)};
+	static const struct attempt works[] = {A(map_frames), A(map_home), A(move_region)};
 	static const struct attempt fails[] = {
-		A(write_frames), A(run_frames),	   A(read_frames),	A(own_ram),
-		A(other_file),	 A(ram_elsewhere), A(frames_elsewhere), A(fork_ram),
-		A(move_ram),	 A(alias_ram),	   A(remove_ram),	A(map_code),
+		A(write_frames),    A(run_frames),    A(read_frames),	   A(own_ram),
+		A(other_file),	    A(ram_elsewhere), A(frames_elsewhere), A(fork_ram),
+		A(move_ram),	    A(alias_ram),     A(remove_ram),	   A(map_code),
+		A(move_stage_part), A(grow_stage),    A(move_ram_region),
 	};
 	static const struct attempt kills[] = {A(shrink_ram), A(punch_ram), A(shrink_frames),
 					       A(punch_frames)};

@@ -52,6 +52,15 @@ static void give_up_some(struct ksm_rig *rig, u32 guest, u64 index, u64 *state)
 		contents[guest][i] = ZERO;
 }
 
+/* Every other page is alike in all guests, all of which is there: sheets. */
+static void fill_scattered(struct ksm_rig *rig, u32 guest)
+{
+	for (u64 i = 0; i < PAGES; i++) {
+		contents[guest][i] = i % 2 ? 0 : (u8)guest;
+		ksm_rig_write(&rig->guests[guest], i, contents[guest][i]);
+	}
+}
+
 static void step(struct ksm_rig *rig, u64 *state)
 {
 	u32 guest = mem_random(state) % KSM_RIG_GUESTS;
@@ -74,7 +83,10 @@ static void step(struct ksm_rig *rig, u64 *state)
 		ksm_scan(rig->ksm, 4096);
 		break;
 	case 7:
+		/* Sheets too, now and then. */
+		rig->memory.reclaiming = mem_random(state) % 2;
 		ksm_bring_home(rig->ksm);
+		rig->memory.reclaiming = false;
 		break;
 	case 8:
 		evict_pages(space, ALIGN_DOWN(index, REGION_PAGES), REGION_PAGES,
@@ -99,9 +111,10 @@ static void run(u64 seed, u32 steps, const struct ksm_rig_options *options)
 
 	memset(contents, 0, sizeof(contents));
 	ksm_rig_start(&rig, options);
-	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
-		ksm_rig_fill(&rig.guests[i], 0);
 	for (u32 i = 0; i < steps; i++) {
+		if (i % 100 == 0)
+			for (u32 j = 0; j < KSM_RIG_GUESTS; j++)
+				fill_scattered(&rig, j);
 		step(&rig, &state);
 		if (i % 50 == 49)
 			ksm_rig_audit(&rig);
@@ -112,6 +125,7 @@ static void run(u64 seed, u32 steps, const struct ksm_rig_options *options)
 		cr_expect(!rig.guests[i].failed, "%s", rig.guests[i].why);
 	}
 	cr_expect_gt(ksm_rig_stats(&rig).frames_left, 0);
+	cr_expect_gt(ksm_rig_stats(&rig).sheets, options->max_page_sharing ? 0 : 5);
 	ksm_rig_audit(&rig);
 	ksm_rig_stop(&rig);
 }

@@ -164,24 +164,26 @@ static u32 walk[KSM_RIG_GUESTS][KSM_RIG_FRAMES];
 static u64 audit_guest(struct mem_guest *guest)
 {
 	struct space *space = guest->space;
-	u64 references = 0, foreign = 0, private = 0;
+	u64 references = 0, foreign = 0, private = 0, own = 0;
 
 	if (!space)
 		return 0;
 	mem_guest_check_counters(guest);
 	for (u64 i = 0; i < space->table.pages; i++) {
 		struct page_word word = page_table_read(&space->table, i);
-		bool shared = page_word_state(word) == PAGE_SHARED;
+		bool shares = page_word_shares(word);
 
-		references += shared || page_word_foreign(word);
-		if (shared || page_word_foreign(word))
+		references += shares;
+		if (shares)
 			walk[payload_domain(page_word_payload(word))]
 			    [payload_frame(page_word_payload(word))]++;
 		foreign += page_word_foreign(word);
-		private += page_word_foreign(word) && !shared;
+		private += shares && page_word_state(word) == PAGE_RESIDENT;
+		own += page_word_own(word);
 	}
 	cr_expect_eq(atomic_load(&space->counters.foreign), foreign);
 	cr_expect_eq(atomic_load(&space->counters.private), private);
+	cr_expect_eq(atomic_load(&space->counters.own), own);
 	return references;
 }
 

@@ -92,6 +92,8 @@ static void *share_and_move(void *argument)
 		u64 region = turn / 8 % space->region_count;
 
 		ksm_scan(rig->ksm, 1000);
+		/* Sheets come home when memory is short. */
+		rig->memory.reclaiming = turn / 16 % 4 == 0;
 		if (turn / 64 % 4 == 0)
 			mover->moved += ksm_bring_home(rig->ksm);
 		if (turn / 512 % 64 == 0)
@@ -133,6 +135,7 @@ static u64 stress_with(struct ksm_rig *rig, double seconds, bool evicts, bool ba
 	}
 	stop = true;
 	pthread_join(thread, NULL);
+	rig->memory.reclaiming = false;
 	for (u32 i = 0; i < KSM_RIG_GUESTS; i++) {
 		pthread_join(writers[i].thread, NULL);
 		stale += writers[i].stale;
@@ -157,6 +160,7 @@ Test(ksm_stress, guests_verify_while_their_pages_are_shared)
 	ksm_rig_start(&rig, &options);
 	cr_expect_eq(stress(&rig, SECONDS, false), 0);
 	cr_expect_gt(ksm_rig_stats(&rig).cow_breaks, 100);
+	cr_expect_gt(ksm_rig_stats(&rig).sheets, 3);
 	ksm_rig_audit(&rig);
 	ksm_rig_stop(&rig);
 }
@@ -238,7 +242,7 @@ Test(ksm_stress, without_freezing_writes_are_lost)
 	struct ksm_rig_options options = {.bytes = BYTES};
 	u64 stale = 0;
 
-	evict_test_skip_protect = true;
+	evict_test_skip_protect = remap_test_skip_protect = true;
 	for (u32 tries = 0; tries < 20 && !stale; tries++) {
 		struct ksm_rig rig;
 
@@ -246,7 +250,7 @@ Test(ksm_stress, without_freezing_writes_are_lost)
 		stale = stress(&rig, 0.5, false);
 		ksm_rig_stop(&rig);
 	}
-	evict_test_skip_protect = false;
+	evict_test_skip_protect = remap_test_skip_protect = false;
 	cr_assert_gt(stale, 0, "the race this protects from was not hit");
 }
 

@@ -176,22 +176,37 @@ static void zap_range(struct mem_guest *guest, const struct space_range *range)
 	}
 }
 
+/* Not by the C library, in which the thread sanitizer would take it for a write. */
+static void map_range(struct mem_guest *guest, const struct space_remap *range)
+{
+	bool home = range->frame_offset == SPACE_REMAP_HOME;
+	bool stage = range->file_offset == SPACE_REMAP_STAGE;
+	int fd = home ? guest->space->options.ram : guest->options.frames;
+	u64 offset = home ? range->file_offset : range->frame_offset;
+	u8 *from = guest->ram + guest->bytes;
+	u8 *at = stage ? from : guest->ram + range->file_offset;
+	long mapped;
+
+	if (range->frame_offset == SPACE_REMAP_MOVE)
+		mapped = syscall(SYS_mremap, from, range->length, range->length,
+				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, at);
+	else
+		mapped = syscall(SYS_mmap, at, range->length, PROT_READ | PROT_WRITE,
+				 (home ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, fd, offset);
+	cr_assert_eq((u8 *)mapped, at);
+}
+
 static int guest_remap(struct space_client *client, const struct space_remap *ranges, u32 count)
 {
 	struct mem_guest *guest = guest_of(client);
 
 	for (u32 i = 0; i < count; i++) {
 		bool home = ranges[i].frame_offset == SPACE_REMAP_HOME;
-		int fd = home ? guest->space->options.ram : guest->options.frames;
-		u64 offset = home ? ranges[i].file_offset : ranges[i].frame_offset;
-		u8 *at = guest->ram + ranges[i].file_offset;
 
-		/* Not by the C library, in which the thread sanitizer would take it for a write. */
-		cr_assert_eq((u8 *)syscall(SYS_mmap, at, ranges[i].length, PROT_READ | PROT_WRITE,
-					   (home ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, fd,
-					   offset),
-			     at);
-		if (guest->mapped && !home)
+		if (guest->refused && ranges[i].frame_offset == guest->refused)
+			return -ENOMEM;
+		map_range(guest, &ranges[i]);
+		if (guest->mapped && !home && ranges[i].file_offset != SPACE_REMAP_STAGE)
 			guest->mapped(guest, &ranges[i]);
 	}
 	space_remapped(guest->space);
@@ -237,7 +252,9 @@ static void *handle(void *argument)
 
 static u8 *map_aligned(int fd, u64 bytes)
 {
-	u8 *area = mmap(NULL, bytes + REGION_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Room for a stage behind it. */
+	u8 *area =
+		mmap(NULL, bytes + 2 * REGION_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	u8 *ram = (u8 *)ALIGN_UP((uintptr_t)area, REGION_SIZE);
 
 	cr_assert_neq(area, MAP_FAILED);
@@ -293,6 +310,7 @@ void mem_guest_start(struct mem_guest *guest, struct memory *memory,
 	cr_assert_eq(faultfd_register(guest->uffd, (u64)(uintptr_t)guest->ram, options->bytes,
 				      options->removes),
 		     0);
+	space.stage = options->frames ? (u64)(uintptr_t)guest->ram + options->bytes : 0;
 	space.uffd = dup(guest->uffd);
 	space.pagemap = open("/proc/self/pagemap", O_RDONLY);
 	if (options->pidfd)
@@ -317,7 +335,7 @@ void mem_guest_stop(struct mem_guest *guest)
 {
 	if (guest->space)
 		mem_guest_end(guest);
-	munmap(guest->ram, guest->bytes);
+	munmap(guest->ram, guest->bytes + REGION_SIZE);
 }
 
 void mem_rig_start_with(struct mem_rig *rig, const struct mem_guest_options *options, u64 budget,

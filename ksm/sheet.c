@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regions of which much is shared, here and there. A mapping for each run would take two of the kernel's for each, and a hole in
+ * the RAM file; as a sheet (mem/remap.h) the region takes one. What is not shared in it is memory of the VMM's own then, which
+ * nothing can evict: so that is for when memory is plenty, and ends when it is not.
+ */
+#include "ksm/internal.h"
+#include "mem/entitlement.h"
+#include "mem/remap.h"
+
+#define SHEET_RUNS 8U /* fewer are mapped one by one, and what is between stays in the RAM file */
+#define SHEET_FREE 4  /* so much of the budget is free: a quarter */
+#define AWAY_SHARE 64 /* more of it written to in the place of frames shall be home */
+
+bool sheets_must_go(const struct ksm *ksm)
+{
+	const struct memory *memory = ksm->memory;
+	u64 private = atomic_load(&memory->private_pages) * PAGE_SIZE;
+
+	return atomic_load(&memory->reclaiming) ||
+	       budget_free(&memory->budget) < atomic_load(&memory->budget.high) ||
+	       private > atomic_load(&memory->budget.limit) / AWAY_SHARE;
+}
+
+static bool affordable(const struct ksm *ksm, const struct space *space)
+{
+	const struct budget *budget = &ksm->memory->budget;
+
+	return !sheets_must_go(ksm) &&
+	       budget_free(budget) >= atomic_load(&budget->limit) / SHEET_FREE &&
+	       entitlement_standing(space) != STANDING_ABOVE_LIMIT;
+}
+
+static u32 count_runs(const struct plan *plan)
+{
+	u32 runs = 0;
+
+	for (u32 i = 0; i < REGION_PAGES; i++)
+		runs += plan_has(plan->take, i) && (!i || !plan_has(plan->take, i - 1));
+	return runs;
+}
+
+/* Has its memory in one piece, but for what repeats a word: those pages would be dropped, and all of a sheet must be there. */
+static bool suits(const struct ksm *ksm, const struct space *space, const struct plan *plan)
+{
+	return space->options.stage && !plan->same && count_runs(plan) >= SHEET_RUNS &&
+	       affordable(ksm, space);
+}
+
+s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan)
+{
+	u32 domain = ksm_domain_of(ksm, space);
+	struct sheet sheet = {
+		.pages = plan->take,
+		.least = plan->count / 4 * 3,
+		.store = &ksm->source,
+	};
+	s64 taken;
+
+	if (domain == UINT32_MAX || !suits(ksm, space, plan))
+		return 0;
+	plan->first_frame =
+		frames_choose_sheet(ksm->domains[domain].frames, plan->hashes, plan->take);
+	if (plan->first_frame == FRAMES_NO_SHEET)
+		return 0;
+	sheet.payload = domain_payload(domain, plan->first_frame);
+	plan->sheet = true;
+	ksm->plan = plan;
+	taken = remap_sheet(space, first, &sheet);
+	ksm->plan = NULL;
+	plan->sheet = false;
+	atomic_fetch_add(&ksm->sheets, taken > 0);
+	return MAX(taken, 0);
+}
