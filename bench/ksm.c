@@ -4,7 +4,8 @@
  * nobody wrote, and what is saved; the same bytes by our scanner and by the kernel's KSM. Half of memory has
  * a twin, page by page (interleaved with pages that have none), or in runs of 16. Each page starts with
  * a number, so only twins are alike. Merging is measured of a guest at rest and of one that runs: then what takes a page from
- * it has to tell the processor that runs it. And what it takes to end such a guest.
+ * it has to tell the processor that runs it. And what it takes to end such a guest. Memory is in small pages on both sides; looking
+ * at it is measured on huge ones, too, which is what guests have as a rule.
  */
 #include "ksm/ksm.h"
 
@@ -42,9 +43,8 @@ struct kind {
 	const char *name;
 	u64 run;      /* pages */
 	bool running; /* its guest computes meanwhile: only merging is measured */
+	bool huge;    /* its memory is in huge pages */
 };
-
-static const struct kind unique = {"unique", 2 * PAGES, false};
 
 static void put_ratio(struct bench *bench, const char *what, const struct kind *kind)
 {
@@ -87,7 +87,8 @@ static void end_run(struct runner *runner)
 
 static int start_ours(struct bench *bench, const struct kind *kind, struct rig *rig)
 {
-	struct rig_options options = {.bytes = GUEST_BYTES, .shares = true};
+	struct rig_options options = {
+		.bytes = GUEST_BYTES, .shares = true, .huge_pages = kind->huge};
 	int err = rig_start(bench, &options, rig);
 
 	if (!err)
@@ -158,18 +159,18 @@ static int measure_ours(struct bench *bench, const struct kind *kind)
 }
 
 /* Looking twice at memory that is like nothing: what reading, hashing and looking up cost. */
-static int scan_unique_ours(struct bench *bench)
+static int scan_unique_ours(struct bench *bench, const struct kind *kind)
 {
 	struct ksm_stats stats;
 	struct rig rig;
-	int err = start_ours(bench, &unique, &rig);
+	int err = start_ours(bench, kind, &rig);
 
 	if (err)
 		return err;
 	scan_ours(&rig, 2);
 	ksm_stats(rig.ksm, &stats);
 	bench_put(bench, (double)stats.pages_scanned * 1e9 / (double)stats.cpu_ns, -1, "pages/s",
-		  "ksm.scan.%s.ballast", unique.name);
+		  "ksm.scan.%s.ballast", kind->name);
 	rig_stop(&rig);
 	return 0;
 }
@@ -192,7 +193,7 @@ static int start_kernels(struct bench *bench, const struct kind *kind, bool smar
 		bench_fail(bench, -errno, "no memory: %s", strerror(errno));
 		return -ENOMEM;
 	}
-	madvise(guest->base, GUEST_BYTES, MADV_NOHUGEPAGE);
+	madvise(guest->base, GUEST_BYTES, kind->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	fill(guest->base, kind->run);
 	err = kernel_ksm_start(bench, &guest->ksm, smart);
 	if (err) {
@@ -285,11 +286,11 @@ static int measure_smart(struct bench *bench, const struct kind *kind)
 	return 0;
 }
 
-static int scan_unique_kernels(struct bench *bench)
+static int scan_unique_kernels(struct bench *bench, const struct kind *kind)
 {
 	u64 scanned = kernel_ksm_read("pages_scanned");
 	struct mergeable guest;
-	int err = start_kernels(bench, &unique, false, &guest);
+	int err = start_kernels(bench, kind, false, &guest);
 	double cpu_us;
 
 	if (err)
@@ -298,7 +299,7 @@ static int scan_unique_kernels(struct bench *bench)
 	cpu_us = kernel_ksm_cpu_us(&guest.ksm) - guest.began_us;
 	scanned = kernel_ksm_read("pages_scanned") - scanned;
 	bench_put(bench, (double)scanned * 1e6 / cpu_us, -1, "pages/s", "ksm.scan.%s.kernel",
-		  unique.name);
+		  kind->name);
 	stop_kernels(&guest);
 	return 0;
 }
@@ -318,20 +319,33 @@ static int measure(struct bench *bench, const struct kind *kind)
 	return err;
 }
 
-int ksm_round(struct bench *bench)
+static int scan_unique(struct bench *bench, const struct kind *kind)
 {
-	static const struct kind kinds[] = {
-		{"interleaved", 1, false},
-		{"interleaved-running", 1, true},
-		{"runs", 16, false},
-		{"runs-running", 16, true},
-	};
-	int err = scan_unique_ours(bench);
+	int err = scan_unique_ours(bench, kind);
 
 	if (!err)
-		err = scan_unique_kernels(bench);
+		err = scan_unique_kernels(bench, kind);
 	if (!err)
-		put_ratio(bench, "scan", &unique);
+		put_ratio(bench, "scan", kind);
+	return err;
+}
+
+int ksm_round(struct bench *bench)
+{
+	static const struct kind unique[] = {
+		{.name = "unique", .run = 2 * PAGES},
+		{.name = "unique-huge", .run = 2 * PAGES, .huge = true},
+	};
+	static const struct kind kinds[] = {
+		{.name = "interleaved", .run = 1},
+		{.name = "interleaved-running", .run = 1, .running = true},
+		{.name = "runs", .run = 16},
+		{.name = "runs-running", .run = 16, .running = true},
+	};
+	int err = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(unique) && !err; i++)
+		err = scan_unique(bench, &unique[i]);
 	for (u32 i = 0; i < ARRAY_SIZE(kinds) && !err; i++)
 		err = measure(bench, &kinds[i]);
 	return err;

@@ -337,7 +337,8 @@ bool ksm_scan(struct ksm *ksm, u64 pages)
 
 /* How many pages of a region should come home. What lies between the shared pages of a sheet stays, as long as there is memory:
  * it is where it was, and would cut the sheet in pieces. */
-static u32 wanted_home(const struct ksm *ksm, struct region *region, bool all)
+static u32 wanted_home(const struct ksm *ksm, const struct space *space, struct region *region,
+		       bool all)
 {
 	u32 wanted;
 
@@ -345,7 +346,7 @@ static u32 wanted_home(const struct ksm *ksm, struct region *region, bool all)
 	if (all)
 		wanted = region->foreign;
 	else if (region->own)
-		wanted = sheets_must_go(ksm) ? region->private + region->own : 0U;
+		wanted = sheets_must_go(ksm, space) ? region->private + region->own : 0U;
 	else
 		wanted = region->private;
 	pthread_mutex_unlock(&region->lock);
@@ -367,7 +368,7 @@ static u64 home_space(const struct ksm *ksm, struct space *space, bool all)
 		u32 wanted;
 
 		do {
-			wanted = wanted_home(ksm, &space->regions[i], all);
+			wanted = wanted_home(ksm, space, &space->regions[i], all);
 			result = wanted ? remap_home(space, i * REGION_PAGES,
 						     all || !may_scatter(ksm, space, wanted))
 					: 0;
@@ -581,8 +582,7 @@ static bool home_is_due(struct ksm *ksm)
 	const struct budget *budget = &ksm->memory->budget;
 	u64 now = clock_now_ns();
 
-	if (!atomic_load(&ksm->memory->private_pages) &&
-	    !(atomic_load(&ksm->memory->own_pages) && sheets_must_go(ksm)))
+	if (!atomic_load(&ksm->memory->private_pages) && !atomic_load(&ksm->memory->own_pages))
 		return false;
 	if (!atomic_exchange(&ksm->home_wanted, false) && now < ksm->home_due_ns &&
 	    budget_free(budget) >= budget->low)

@@ -12,12 +12,12 @@
 #define SHEET_FREE 4  /* so much of the budget is free: a quarter */
 #define AWAY_SHARE 64 /* more of it written to in the place of frames shall be home */
 
-bool sheets_must_go(const struct ksm *ksm)
+bool sheets_must_go(const struct ksm *ksm, const struct space *space)
 {
 	const struct memory *memory = ksm->memory;
 	u64 private = atomic_load(&memory->private_pages) * PAGE_SIZE;
 
-	return atomic_load(&memory->reclaiming) ||
+	return atomic_load(&memory->reclaiming) || atomic_load(&space->reclaimed_from) ||
 	       budget_free(&memory->budget) < atomic_load(&memory->budget.high) ||
 	       private > atomic_load(&memory->budget.limit) / AWAY_SHARE;
 }
@@ -26,7 +26,7 @@ static bool affordable(const struct ksm *ksm, const struct space *space)
 {
 	const struct budget *budget = &ksm->memory->budget;
 
-	return !sheets_must_go(ksm) &&
+	return !sheets_must_go(ksm, space) &&
 	       budget_free(budget) >= atomic_load(&budget->limit) / SHEET_FREE &&
 	       entitlement_standing(space) != STANDING_ABOVE_LIMIT;
 }
@@ -40,10 +40,11 @@ static u32 count_runs(const struct plan *plan)
 	return runs;
 }
 
-/* Has its memory in one piece, but for what repeats a word: those pages would be dropped, and all of a sheet must be there. */
+/* Pages that repeat a word would be dropped, and all of a sheet must be there. And what lies between its frames comes from
+ * whichever node the kernel likes. */
 static bool suits(const struct ksm *ksm, const struct space *space, const struct plan *plan)
 {
-	return space->options.stage && !plan->same && count_runs(plan) >= SHEET_RUNS &&
+	return space->options.stage && !space->options.bind && !plan->same && count_runs(plan) >= SHEET_RUNS &&
 	       affordable(ksm, space);
 }
 

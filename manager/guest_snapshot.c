@@ -21,7 +21,8 @@ void guest_count_space(const struct guest *guest, struct guest_snapshot *snapsho
 	snapshot->faults_minor = atomic_load(&space->counters.minor);
 	snapshot->faults_wp = atomic_load(&space->counters.wp);
 	snapshot->cow_breaks = atomic_load(&space->counters.cow_breaks);
-	snapshot->private_pages = atomic_load(&space->counters.private);
+	snapshot->private_pages = atomic_load(&space->counters.private) +
+				  atomic_load(&space->counters.own);
 	snapshot->evicted_pages = atomic_load(&space->counters.evicted);
 	snapshot->turns = atomic_load(&space->turn.given);
 	snapshot->turn_wait_ns = atomic_load(&space->turn.waited_ns);

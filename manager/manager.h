@@ -59,7 +59,7 @@ struct guest_snapshot {
 	u64 cold_pages; /* of those evicted, ahead of need: nobody had touched them for long */
 	u64 saved_bytes; /* of its shared pages: what it would take, less its part of the frames */
 	u64 cow_breaks;	 /* writes to shared pages */
-	u64 private_pages; /* resident away from its RAM file: written since they were shared */
+	u64 private_pages; /* resident away from its RAM file: written since they were shared, or between shared ones */
 	u64 huge_bytes;	   /* mapped by 2 MiB pages */
 	u64 pages[8];	   /* by enum page_state; stays as it was when it ended */
 	struct hist fault_latency[8]; /* by the state the page was in */

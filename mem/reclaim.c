@@ -148,9 +148,18 @@ static bool work_off_due(struct reclaim *reclaim)
 	return freed;
 }
 
+static void ask_own_pages_home(const struct reclaim *reclaim)
+{
+	struct memory *memory = reclaim->memory;
+
+	if (memory->sharing && atomic_load(&memory->own_pages))
+		memory->sharing->ops->bring_home(memory->sharing);
+}
+
 static void work_off_pressure(struct reclaim *reclaim)
 {
 	while (!atomic_load(&reclaim->stop) && pressed(reclaim)) {
+		ask_own_pages_home(reclaim);
 		s64 freed = free_some(reclaim, BACKGROUND_BYTES, MAKE_ROOM_BYTES);
 
 		work_off_due(reclaim);
@@ -422,7 +431,8 @@ static u64 evict_region(struct reclaim *reclaim, struct space *space, u64 region
 	return pages > 0 ? (u64)pages * PAGE_SIZE : 0;
 }
 
-u64 reclaim_from(struct reclaim *reclaim, struct space *space, u64 bytes, u64 deadline_ns)
+/* All regions of a guest in turn, once. Returns bytes. */
+static u64 go_round(struct reclaim *reclaim, struct space *space, u64 bytes, u64 deadline_ns)
 {
 	u64 first = atomic_load(&space->reclaim_hand), freed = 0;
 
@@ -434,6 +444,29 @@ u64 reclaim_from(struct reclaim *reclaim, struct space *space, u64 bytes, u64 de
 		freed += evict_region(reclaim, space, region);
 		atomic_store(&space->reclaim_hand, region + 1);
 	}
+	return freed;
+}
+
+/* What lies in sheets (mem/remap.h) is brought home first. Returns false when there is nothing of that. */
+static bool await_own_pages(const struct reclaim *reclaim, const struct space *space)
+{
+	if (!atomic_load(&space->counters.own))
+		return false;
+	ask_own_pages_home(reclaim);
+	usleep(10000);
+	return true;
+}
+
+u64 reclaim_from(struct reclaim *reclaim, struct space *space, u64 bytes, u64 deadline_ns)
+{
+	u64 freed = 0;
+
+	atomic_fetch_add(&space->reclaimed_from, 1);
+	do
+		freed += go_round(reclaim, space, bytes - freed, deadline_ns);
+	while (freed < bytes && !atomic_load(&space->failed) && clock_now_ns() < deadline_ns &&
+	       await_own_pages(reclaim, space));
+	atomic_fetch_sub(&space->reclaimed_from, 1);
 	return freed;
 }
 

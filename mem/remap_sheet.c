@@ -298,7 +298,7 @@ static void commit(struct sheeting *sheeting, struct away *away)
 	/* Nobody has it mapped: it goes as a whole, huge or not. */
 	fallocate(remap->space->options.ram, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		  (off_t)(remap->first * PAGE_SIZE), (off_t)REGION_SIZE);
-	region->huge = region->large = false;
+	region->huge = region->large = region->watched = false;
 	region->clean = 0;
 	region->resident = (u16)(away->private + away->own);
 	region->foreign = REGION_PAGES;

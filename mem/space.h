@@ -141,7 +141,8 @@ struct space {
 	struct hist fault_latency[PAGE_STATES]; /* by the state the page was in; hist_lock */
 	_Atomic bool zap_pending;
 	_Atomic u32 zaps;	  /* that were answered */
-	_Atomic u64 reclaim_hand; /* region that reclaim_from() takes next */
+	_Atomic u64 reclaim_hand;   /* region that reclaim_from() takes next */
+	_Atomic u32 reclaimed_from; /* by so many at this moment: all of it shall come home */
 	struct pressure pressure;
 	struct remap_state {
 		pthread_mutex_t turn; /* one remap at a time, across the VMM's answer: outermost */

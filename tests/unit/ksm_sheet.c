@@ -151,6 +151,20 @@ Test(ksm_sheet, where_mappings_are_few_all_of_the_region_comes_home)
 	stop(&rig);
 }
 
+/* As when somebody wants memory of one guest alone. */
+Test(ksm_sheet, own_pages_of_a_guest_that_is_reclaimed_from_come_home)
+{
+	struct ksm_rig rig;
+
+	start(&rig);
+	atomic_store(&rig.guests[1].space->reclaimed_from, 1);
+	expect_nearly(ksm_bring_home(rig.ksm), PAGES / 2);
+	cr_expect_eq(atomic_load(&rig.guests[1].space->counters.own), 0);
+	cr_expect_gt(atomic_load(&rig.guests[0].space->counters.own), 0);
+	expect_all_right(&rig);
+	stop(&rig);
+}
+
 /* With room for a few pages only. */
 Test(ksm_sheet, own_pages_come_home_a_few_at_a_time)
 {
