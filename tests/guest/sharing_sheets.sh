@@ -24,6 +24,10 @@ sheets_are_gone() { [ "$(cat "$tree/ksm/pages_own")" -eq 0 ]; }
 start_host
 within 30 all_run 3 || fail "the guests did not fill their memory"
 within 20 sheets_are || fail "$(cat "$tree/ksm/sheets") sheets, $(cat "$tree/ksm/pages_own") pages in them"
+# One alone gives what it is told to.
+echo 8M >"$tree/vm/web-1/reclaim"
+[ "$(cat "$tree/vm/web-1/reclaim")" -ge 8388608 ] ||
+	fail "$(cat "$tree/vm/web-1/reclaim") bytes were reclaimed"
 echo 64M >"$tree/memory"
 within 20 sheets_are_gone || fail "$(cat "$tree/ksm/pages_own") pages are not home"
 await_host
