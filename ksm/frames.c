@@ -111,7 +111,9 @@ int frames_create(const struct frames_options *options, struct frames **out)
 	if (!frames)
 		return -ENOMEM;
 	frames->options = *options;
-	frames->options.capacity = MIN(options->capacity, (u64)FRAME_NONE);
+	/* As many sheets as there is room for, and no part of one. */
+	frames->options.capacity =
+		MIN(options->capacity, ALIGN_DOWN((u64)FRAME_NONE, REGION_PAGES));
 	frames->fd = frames->read_only = -1;
 	pthread_mutex_init(&frames->lock, NULL);
 	pthread_cond_init(&frames->came, NULL);

@@ -63,12 +63,12 @@ int frames_add_at(struct frames *frames, u64 hash, const void *plain, u32 frame)
 
 /*
  * Where a sheet begins (mem/remap.h) that has the frames of most of a region's pages, those with a bit in `pages`, by
- * their hashes, each in its place: a hint; or one with nothing in it. Returns a frame's number, a multiple of
- * REGION_PAGES; FRAMES_NO_SHEET: there is no room for a new one.
+ * their hashes, each in its place: a hint; or with `make` one with nothing in it. Returns a frame's number, a multiple of
+ * REGION_PAGES; FRAMES_NO_SHEET: there is none, or no room for a new one.
  */
 #define FRAMES_NO_SHEET UINT32_MAX
 u32 frames_choose_sheet(struct frames *frames, const u64 hashes[REGION_PAGES],
-			const u64 pages[REGION_PAGES / 64]);
+			const u64 pages[REGION_PAGES / 64], bool make);
 
 /* Gives a reference back to each of `count` frames. */
 void frames_put(struct frames *frames, u32 first, u32 count);

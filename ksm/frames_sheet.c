@@ -65,10 +65,10 @@ static u32 find_room(struct frames *frames)
 }
 
 u32 frames_choose_sheet(struct frames *frames, const u64 hashes[REGION_PAGES],
-			const u64 pages[REGION_PAGES / 64])
+			const u64 pages[REGION_PAGES / 64], bool make)
 {
 	struct vote vote = {.count = 0};
-	u32 sheet, best = 0;
+	u32 sheet = FRAMES_NO_SHEET, best = 0;
 
 	pthread_mutex_lock(&frames->lock);
 	for (u32 i = 0; i < REGION_PAGES; i++)
@@ -77,7 +77,10 @@ u32 frames_choose_sheet(struct frames *frames, const u64 hashes[REGION_PAGES],
 	for (u32 i = 1; i < vote.count; i++)
 		if (vote.votes[i] > vote.votes[best])
 			best = i;
-	sheet = vote.count ? vote.sheets[best] : find_room(frames);
+	if (vote.count)
+		sheet = vote.sheets[best];
+	else if (make)
+		sheet = find_room(frames);
 	pthread_mutex_unlock(&frames->lock);
 	return sheet;
 }

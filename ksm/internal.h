@@ -117,6 +117,8 @@ void share_add_partner(struct ksm *ksm, struct page_owner page, u64 hash);
 /* sheet.c: shares what a plan says of a region, and maps the region in one piece. Returns how many pages it took; 0: that
  * cannot be done, or is not worth it. */
 s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan);
+/* Whether so many single pages can be home without their neighbours. */
+bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pages);
 /* Whether what lies between the shared pages of a guest's sheets shall go home, where it can be evicted. */
 bool sheets_must_go(const struct ksm *ksm, const struct space *space);
 

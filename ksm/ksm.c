@@ -353,12 +353,6 @@ static u32 wanted_home(const struct ksm *ksm, const struct space *space, struct 
 	return wanted;
 }
 
-/* Whether so many single pages can be home without their neighbours. */
-static bool may_scatter(const struct ksm *ksm, const struct space *space, u32 pages)
-{
-	return atomic_load(&space->counters.vmas) + 2UL * pages <= ksm->options.vma_budget;
-}
-
 static u64 home_space(const struct ksm *ksm, struct space *space, bool all)
 {
 	u64 pages = 0;
@@ -370,7 +364,7 @@ static u64 home_space(const struct ksm *ksm, struct space *space, bool all)
 		do {
 			wanted = wanted_home(ksm, space, &space->regions[i], all);
 			result = wanted ? remap_home(space, i * REGION_PAGES,
-						     all || !may_scatter(ksm, space, wanted))
+						     all || !sheets_may_scatter(ksm, space, wanted))
 					: 0;
 			pages += (u64)MAX(result, 0);
 		} while (result > 0);

@@ -105,8 +105,10 @@ static bool may_break(struct space *space, u64 index, u32 count)
 	return !whole || count >= REGION_PAGES / 8;
 }
 
-/* What a sheet has of its own cannot be shared where it is. For a few pages of it that is not worth an end of the sheet. */
-static void bring_own_home(struct space *space, u64 first, const struct plan *plan)
+/* What a sheet has of its own cannot be shared where it is. For a few pages of it that is not worth an end of the sheet; nor are
+ * the mappings that it takes, where those are few. */
+static void bring_own_home(const struct ksm *ksm, struct space *space, u64 first,
+			   const struct plan *plan)
 {
 	struct region *region = space_region(space, first);
 	u32 planned = 0, own;
@@ -118,7 +120,8 @@ static void bring_own_home(struct space *space, u64 first, const struct plan *pl
 		pthread_mutex_lock(&region->lock);
 		own = region->own;
 		pthread_mutex_unlock(&region->lock);
-	} while (own && planned >= own / 2 && remap_home(space, first, false) > 0);
+	} while (planned && own && planned >= own / 2 && sheets_may_scatter(ksm, space, own) &&
+		 remap_home(space, first, false) > 0);
 }
 
 static void share_some(struct ksm *ksm, const struct partner *partners, u32 count)
@@ -136,7 +139,7 @@ static void share_some(struct ksm *ksm, const struct partner *partners, u32 coun
 			plan_share(&plan, place, partners[i].hash);
 	}
 	if (first + REGION_PAGES <= space->table.pages && may_break(space, first, plan.count)) {
-		bring_own_home(space, first, &plan);
+		bring_own_home(ksm, space, first, &plan);
 		share_region(ksm, space, first, &plan);
 	}
 	space_put(space);

@@ -10,7 +10,13 @@
 
 #define SHEET_RUNS 8U /* fewer are mapped one by one, and what is between stays in the RAM file */
 #define SHEET_FREE 4  /* so much of the budget is free: a quarter */
+#define OWN_SHARE  4  /* and no more of it lies in sheets of all guests, out of reach */
 #define AWAY_SHARE 64 /* more of it written to in the place of frames shall be home */
+
+bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pages)
+{
+	return atomic_load(&space->counters.vmas) + 2UL * pages <= ksm->options.vma_budget;
+}
 
 bool sheets_must_go(const struct ksm *ksm, const struct space *space)
 {
@@ -25,9 +31,11 @@ bool sheets_must_go(const struct ksm *ksm, const struct space *space)
 static bool affordable(const struct ksm *ksm, const struct space *space)
 {
 	const struct budget *budget = &ksm->memory->budget;
+	u64 limit = atomic_load(&budget->limit);
 
-	return !sheets_must_go(ksm, space) &&
-	       budget_free(budget) >= atomic_load(&budget->limit) / SHEET_FREE &&
+	return !sheets_must_go(ksm, space) && sheets_may_scatter(ksm, space, 1) &&
+	       budget_free(budget) >= limit / SHEET_FREE &&
+	       atomic_load(&ksm->memory->own_pages) * PAGE_SIZE <= limit / OWN_SHARE &&
 	       entitlement_standing(space) != STANDING_ABOVE_LIMIT;
 }
 
@@ -48,6 +56,15 @@ static bool suits(const struct ksm *ksm, const struct space *space, const struct
 	       affordable(ksm, space);
 }
 
+static bool makes_any(const struct plan *plan)
+{
+	u64 any = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(plan->promote); i++)
+		any |= plan->promote[i];
+	return any;
+}
+
 s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan)
 {
 	u32 domain = ksm_domain_of(ksm, space);
@@ -60,8 +77,8 @@ s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *p
 
 	if (domain == UINT32_MAX || !suits(ksm, space, plan))
 		return 0;
-	plan->first_frame =
-		frames_choose_sheet(ksm->domains[domain].frames, plan->hashes, plan->take);
+	plan->first_frame = frames_choose_sheet(ksm->domains[domain].frames, plan->hashes,
+						plan->take, makes_any(plan));
 	if (plan->first_frame == FRAMES_NO_SHEET)
 		return 0;
 	sheet.payload = domain_payload(domain, plan->first_frame);

@@ -14,6 +14,7 @@
 #include "manager/handler.h"
 #include "manager/policy.h"
 #include "manager/ramfile.h"
+#include "mem/remap.h"
 #include "mem/space.h"
 
 #define EXIT_PATIENCE 2000 /* ms a VMM may take to end once it said so */
@@ -262,6 +263,10 @@ void guest_tick(struct guest *guest)
 		guest_balloon_tick(guest->balloon, now);
 	if (guest->hurry_ns && guest->stage == STAGE_MEMORY && now >= guest->hurry_ns) {
 		guest_refuse(guest, "its VMM did not hand its memory over in time");
+		return;
+	}
+	if (guest->space && guest_running(guest) && remap_is_stuck(guest->space, now)) {
+		guest_refuse(guest, "its VMM did not map what it said it had");
 		return;
 	}
 	if (!guest_running(guest) || !guest->kill_ns || now < guest->kill_ns)

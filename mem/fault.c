@@ -266,6 +266,19 @@ static void bring_frame(struct space *space, u64 index, u64 payload, u64 began)
 	sharing->ops->release(sharing, payload, 1);
 }
 
+/* An own page of a sheet is always there; while somebody works on it, at least as long as it is read. Else its VMM has dropped it:
+ * whoever waits for it goes on, with zeroes, since that may be us, and the guest is stopped. Region's lock held. */
+static bool is_dropped_own(struct space *space, const struct fault *fault, struct page_word word)
+{
+	bool there = !page_word_busy(word) || atomic_load(&space->remap.reading_ns);
+
+	if (!page_word_own(word) || !there || fault->flags & UFFD_PAGEFAULT_FLAG_WP ||
+	    uffd_blank(space->options.uffd, space_hva(space, fault->index)) <= 0)
+		return false;
+	space_fail(space, "page %lu has vanished: the VMM dropped it", fault->index);
+	return true;
+}
+
 static void resolve(struct space *space, const struct fault *fault, u64 began)
 {
 	struct region *region = space_region(space, fault->index);
@@ -278,7 +291,9 @@ static void resolve(struct space *space, const struct fault *fault, u64 began)
 	pthread_mutex_lock(&region->lock);
 	word = page_table_read(&space->table, fault->index);
 	state = page_word_state(word);
-	if (page_word_busy(word)) {
+	if (is_dropped_own(space, fault, word)) {
+		/* Said. */
+	} else if (page_word_busy(word)) {
 		page_wait(&space->table, fault->index);
 		atomic_store_explicit(&region->waited, true, memory_order_relaxed);
 	} else if (region->mapping == REGION_WHOLE) {

@@ -114,6 +114,9 @@ int space_plug(struct space *space, const struct space_mapping *mapping)
 			     other->length))
 			return -EEXIST;
 	}
+	if (space->options.stage &&
+	    overlaps(mapping->hva, mapping->length, space->options.stage, REGION_SIZE))
+		return -EEXIST;
 	if (now->count == SPACE_MAX_MAPPINGS)
 		return -ENOSPC;
 	map = copy_map(space, &result);

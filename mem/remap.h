@@ -79,6 +79,15 @@ s64 remap_home(struct space *space, u64 first, bool all);
  */
 s64 remap_drop(struct space *space, u64 first, u64 count, enum page_state to);
 
+/*
+ * Whether the VMM's memory has been read for longer than that takes: what it has mapped is not what it was asked to, and we wait
+ * for a page that will not come. It must be killed then, and space_end() ends the waiting.
+ */
+bool remap_is_stuck(const struct space *space, u64 now_ns);
+
+/* Ends such a waiting. The VMM is gone. */
+void remap_end_reading(struct space *space);
+
 /* For the tests that show what they are for: leave out protection, the look afterwards, faults on frames that left, what a
  * sheet has of its own when it is moved. */
 extern bool remap_test_skip_protect;

@@ -285,6 +285,41 @@ int remap_register(const struct remap *remap)
 		(span.high - span.low) * PAGE_SIZE, remap->home || !remap_test_skip_missing);
 }
 
+int remap_read(struct remap *remap, struct iovec to, const struct iovec *from, u32 count)
+{
+	struct remap_state *state = &remap->space->remap;
+	ssize_t bytes = -1;
+
+	atomic_store(&state->reading, remap->first);
+	atomic_store(&state->reading_ns, clock_now_ns());
+	errno = ESRCH;
+	/* Looked at in this order: whoever ends the space looks in the other. */
+	if (!atomic_load(&state->gone))
+		bytes = process_vm_readv(remap->space->options.pid, &to, 1, from, count, 0);
+	atomic_store(&state->reading_ns, 0);
+	if (bytes == (ssize_t)to.iov_len)
+		return 0;
+	return bytes < 0 && errno == ESRCH ? -ESRCH : -EFAULT;
+}
+
+bool remap_is_stuck(const struct space *space, u64 now_ns)
+{
+	u64 since_ns = atomic_load(&space->remap.reading_ns);
+
+	return since_ns && now_ns > since_ns + REMAP_PATIENCE_MS * NSEC_PER_MSEC;
+}
+
+void remap_end_reading(struct space *space)
+{
+	u64 first = atomic_load(&space->remap.reading);
+
+	if (!atomic_load(&space->remap.reading_ns))
+		return;
+	/* Nobody else looks at this memory any more. What is there stays, and is no error. */
+	for (u64 i = first; i < first + REGION_PAGES; i++)
+		uffd_blank(space->options.uffd, space_hva(space, i));
+}
+
 /* Maps each page for reading, if it is not: what is not mapped cannot be told from what was swapped out. */
 static int touch(struct remap *remap)
 {
@@ -299,9 +334,7 @@ static int touch(struct remap *remap)
 				(void *)(uintptr_t)(remap_hva(remap, run) + i * PAGE_SIZE), 1};
 	}
 	to = (struct iovec){bytes, pages};
-	if (process_vm_readv(remap->space->options.pid, &to, 1, from, pages, 0) != (ssize_t)pages)
-		return errno ? -errno : -EIO;
-	return 0;
+	return remap_read(remap, to, from, pages);
 }
 
 static bool all_mapped(struct remap *remap, const u64 entries[REGION_PAGES])
@@ -353,7 +386,8 @@ int remap_watched(const struct remap *remap, int result)
 s64 remap_mappings(const struct remap *remap)
 {
 	struct page_word last = page_word(PAGE_RESIDENT, 0);
-	s64 count = 1;
+	/* Two sheets next to each other do not join. */
+	s64 count = 1 + page_word_foreign(page_table_read(&remap->space->table, remap->first));
 
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		struct page_word word = page_table_read(&remap->space->table, remap->first + i);

@@ -3,6 +3,8 @@
 #ifndef MEM_REMAP_BATCH_H
 #define MEM_REMAP_BATCH_H
 
+#include <sys/uio.h>
+
 #include "mem/remap.h"
 
 /* Pages next to each other, whose frames are so too. */
@@ -81,6 +83,9 @@ int remap_register(const struct remap *remap);
 
 /* What became of watching the ranges that were mapped: `result`, or -ESRCH when the VMM is gone. */
 int remap_watched(const struct remap *remap, int result);
+
+/* Reads the VMM's memory, in the region. Returns 0, -ESRCH it is gone, or -EFAULT. */
+int remap_read(struct remap *remap, struct iovec to, const struct iovec *from, u32 count);
 
 /*
  * Finds the pages of the runs that are not a file's any more (`broken`): they were written before they were protected.

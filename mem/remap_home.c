@@ -20,11 +20,12 @@ static int copy_home(struct remap *remap, u32 place, u32 count)
 	struct iovec to = {remap->buffer, bytes};
 	struct iovec from = {(void *)(uintptr_t)space_hva(space, remap->first + place), bytes};
 
-	if (process_vm_readv(space->options.pid, &to, 1, &from, 1, 0) != (ssize_t)bytes ||
-	    pwrite(space->options.ram, remap->buffer, bytes,
-		   (off_t)((remap->first + place) * PAGE_SIZE)) != (ssize_t)bytes)
-		return errno ? -errno : -EIO;
-	return 0;
+	int result = remap_read(remap, to, &from, 1);
+
+	if (!result && pwrite(space->options.ram, remap->buffer, bytes,
+			      (off_t)((remap->first + place) * PAGE_SIZE)) != (ssize_t)bytes)
+		result = errno ? -errno : -EIO;
+	return result;
 }
 
 static int copy_all(struct remap *remap)
@@ -72,8 +73,11 @@ static void commit_home(struct remap *remap, struct away *away)
 			page_set_foreign(table, remap->first + i, false);
 			count_back(remap, i, away);
 			remap->region->clean &= ~(1U << i / GROUP_PAGES);
+			/* Nobody has it mapped; that does not say that nobody uses it. */
+			region_note_use(remap->space, remap->first + i);
 		}
 	}
+	remap->region->unmapped_s = 0;
 	remap->region->resident += remap_pages(remap) + away->private + away->own;
 	leave_region(remap, away);
 	away->vmas = remap_mappings(remap) - before;

@@ -76,6 +76,7 @@ static void hold_all(struct sheeting *sheeting)
 /* Lets writes through again to pages of the RAM file, as they were. Region's lock held. */
 static void thaw(struct remap *remap)
 {
+	region_forget_hints(remap->space, remap->first, REGION_PAGES);
 	for (u32 from = 0, to; from < REGION_PAGES; from = to) {
 		bool home = page_word_at_home(remap->words[from]);
 
@@ -156,10 +157,15 @@ static int stage(struct sheeting *sheeting)
 		.length = REGION_SIZE,
 		.frame_offset = sheeting->remap->runs[0].frame * PAGE_SIZE,
 	};
+	int uffd = space->options.uffd;
 	int result = remap_ask_for(space, &range, 1);
 
-	return result ? result
-		      : uffd_register_stage(space->options.uffd, space->options.stage, REGION_SIZE);
+	if (!result)
+		result = uffd_register_stage(uffd, space->options.stage, REGION_SIZE);
+	/* As in remap_watched(). */
+	if (result && uffd_unprotect(uffd, space->options.stage, PAGE_SIZE) == -ESRCH)
+		return -ESRCH;
+	return result;
 }
 
 /* Puts pages between the frames: the kernel makes each a page of the VMM's own, whatever the file has there. */
@@ -336,14 +342,21 @@ static void finish(struct sheeting *sheeting)
 	remap_charge_broken(space, (u32)away.private);
 }
 
+/* It is not known what the VMM has mapped at its stage, or ever will have: nothing more is asked of it. */
+static s64 lose_stage(struct sheeting *sheeting, int result)
+{
+	remap_condemn(sheeting->remap, result);
+	sheeting->remap->space->remap.stray_bytes += sheeting->taken;
+	sheeting->taken = 0;
+	return give_up(sheeting, result);
+}
+
 /* Nothing is left in the stage: what was put there is memory. */
 static s64 clear_stage(struct sheeting *sheeting, int result)
 {
 	int cleared = stage(sheeting);
 
-	if (cleared)
-		remap_condemn(sheeting->remap, cleared);
-	return give_up(sheeting, result);
+	return cleared ? lose_stage(sheeting, cleared) : give_up(sheeting, result);
 }
 
 static s64 lay_out(struct sheeting *sheeting)
@@ -353,8 +366,9 @@ static s64 lay_out(struct sheeting *sheeting)
 	if (result)
 		return result;
 	result = stage(sheeting);
-	if (!result)
-		result = fill_stage(sheeting);
+	if (result)
+		return lose_stage(sheeting, result);
+	result = fill_stage(sheeting);
 	if (result)
 		return clear_stage(sheeting, result);
 	result = move(sheeting);

@@ -215,6 +215,7 @@ void space_end(struct space *space)
 	struct memory *memory = space->memory;
 	u64 resident, private, own, foreign;
 
+	remap_end_reading(space);
 	unpublish(space);
 	foreign = atomic_load(&space->counters.foreign);
 	private = atomic_load(&space->counters.private);

@@ -151,6 +151,9 @@ struct space {
 		pthread_cond_t changed;
 		bool pending;
 		_Atomic bool gone; /* its VMM is, and will not answer */
+		_Atomic u64
+			reading; /* the page from whose region on we read the VMM's memory, ... */
+		_Atomic u64 reading_ns; /* ... since then; 0: we do not */
 	} remap;
 	u64 serial; /* no other space of this host ever has the same */
 	u64 metadata_bytes;

@@ -99,6 +99,13 @@ s64 uffd_zero(int uffd, u64 hva, u64 length)
 	return partial(result, arg.zeropage);
 }
 
+s64 uffd_blank(int uffd, u64 hva)
+{
+	static const u8 zeros[PAGE_SIZE];
+
+	return uffd_copy(uffd, hva, zeros, sizeof(zeros));
+}
+
 int uffd_continue(int uffd, u64 hva, u64 length)
 {
 	u64 end = hva + length;

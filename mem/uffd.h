@@ -43,6 +43,9 @@ s64 uffd_copy(int uffd, u64 hva, const void *from, u64 length);
 /* As uffd_copy(), with zeros. */
 s64 uffd_zero(int uffd, u64 hva, u64 length);
 
+/* As uffd_copy(), with one page of zeros: unlike uffd_zero() even where there is nothing but protection. */
+s64 uffd_blank(int uffd, u64 hva);
+
 /* Maps pages that are in the file, without waking; those mapped already are fine. -EFAULT when the
  * file has lost one of them: those before it are mapped. */
 int uffd_continue(int uffd, u64 hva, u64 length);

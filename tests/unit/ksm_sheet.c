@@ -3,9 +3,12 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ksm/internal.h"
+#include "lib/clock.h"
 #include "mem/drop.h"
 #include "mem/evict.h"
 #include "mem/remap.h"
@@ -362,6 +365,66 @@ Test(ksm_sheet, a_vmm_that_cannot_move_its_region_is_stopped)
 	ksm_rig_scan(&rig);
 	cr_expect(rig.guests[1].failed);
 	expect_survivors(&rig.guests[1], &rig);
+}
+
+/* What a VMM that was taken over may do: its guest is stopped, and nobody waits for it. */
+Test(ksm_sheet, an_own_page_that_its_vmm_drops_stops_its_guest)
+{
+	struct ksm_rig rig;
+
+	start(&rig);
+	cr_assert(!madvise(rig.guests[1].ram + 80 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+	cr_expect_eq(rig.guests[1].ram[80 * PAGE_SIZE], 0);
+	for (u32 i = 0; i < 5000 && !rig.guests[1].failed; i++)
+		usleep(1000);
+	cr_expect(rig.guests[1].failed);
+	expect_survivors(&rig.guests[1], &rig);
+}
+
+Test(ksm_sheet, an_own_page_that_its_vmm_drops_holds_up_nobody_on_its_way_home)
+{
+	struct ksm_rig rig;
+
+	start(&rig);
+	cr_assert(!madvise(rig.guests[1].ram + 80 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+	atomic_store(&rig.memory.reclaiming, true);
+	ksm_bring_home(rig.ksm);
+	cr_expect(rig.guests[1].failed);
+	expect_survivors(&rig.guests[1], &rig);
+}
+
+/* Maps what it was not asked to, which has nothing in it, and says it has. */
+static void map_nothing(struct mem_guest *guest, const struct space_remap *range)
+{
+	u64 unused = (KSM_RIG_GUESTS - 1) * BYTES;
+
+	syscall(SYS_mmap, guest->ram + range->file_offset, range->length, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_FIXED, guest->options.frames, unused);
+}
+
+static void *scan(void *rig)
+{
+	ksm_rig_scan(rig);
+	return NULL;
+}
+
+Test(ksm_sheet, a_vmm_that_has_not_mapped_what_it_says_ends_without_being_waited_for)
+{
+	struct ksm_rig rig;
+	pthread_t scanner;
+
+	ksm_rig_start(&rig, &plain);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		fill(&rig, i);
+	rig.guests[1].mapped = map_nothing;
+	pthread_create(&scanner, NULL, scan, &rig);
+	while (!remap_is_stuck(rig.guests[1].space, clock_now_ns() + 29990 * NSEC_PER_MSEC))
+		usleep(1000);
+	space_gone(rig.guests[1].space);
+	mem_guest_end(&rig.guests[1]);
+	pthread_join(scanner, NULL);
+	cr_expect_eq(wrong_pages(&rig, 0) + wrong_pages(&rig, 2), 0);
+	stop(&rig);
 }
 
 /* Writes an own page and a shared one, and says how often a write was lost. */
