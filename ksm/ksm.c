@@ -76,10 +76,28 @@ static struct ksm *ksm_of(struct page_source *source)
 	return container_of(source, struct ksm, source);
 }
 
-/* The frame with the page's content, found or, with `make`, made. Returns 0, or -errno as store(). */
-static int refer(struct ksm *ksm, struct page_store *page, bool make)
+/* Any frame with the page's content, found or, with `make`, made. */
+static int refer_to_any(struct frames *frames, u64 hash, const void *plain, bool make, u32 *frame)
+{
+	int result = frames_find(frames, hash, plain, frame);
+
+	return result && make ? frames_add(frames, hash, plain, frame) : result;
+}
+
+/* The same of one place. */
+static int refer_to(struct frames *frames, u64 hash, const void *plain, bool make, u32 frame)
+{
+	int result = frames_find_at(frames, hash, plain, frame);
+
+	return result && make ? frames_add_at(frames, hash, plain, frame) : result;
+}
+
+/* A reference for a page; with a plan, as that says. Returns 0, or -errno as store(). */
+static int refer(struct ksm *ksm, struct page_store *page, const struct plan *plan)
 {
 	u32 number = find_domain(ksm, page->salt, page->node), frame;
+	u32 place = page->owner.index % REGION_PAGES;
+	bool make = plan && plan_has(plan->promote, place);
 	struct frames *frames;
 	int result;
 	u64 hash;
@@ -88,9 +106,12 @@ static int refer(struct ksm *ksm, struct page_store *page, bool make)
 		return -E2BIG;
 	hash = ksm_hash(page->plain);
 	frames = ksm->domains[number].frames;
-	result = frames_find(frames, hash, page->plain, &frame);
-	if (result && make)
-		result = frames_add(frames, hash, page->plain, &frame);
+	if (plan && plan->sheet) {
+		frame = plan->first_frame + place;
+		result = refer_to(frames, hash, page->plain, make, frame);
+	} else {
+		result = refer_to_any(frames, hash, page->plain, make, &frame);
+	}
 	if (result == -ENOMEM)
 		return -ENOSPC;
 	if (result)
@@ -99,34 +120,11 @@ static int refer(struct ksm *ksm, struct page_store *page, bool make)
 	return 0;
 }
 
-/* The same of the frame in the page's place, in a sheet. */
-static int refer_in_sheet(struct ksm *ksm, struct page_store *page, bool make)
-{
-	u32 number = find_domain(ksm, page->salt, page->node);
-	u32 frame = ksm->plan->first_frame + page->owner.index % REGION_PAGES;
-	struct frames *frames;
-	int result;
-	u64 hash;
-
-	if (number == UINT32_MAX)
-		return -E2BIG;
-	hash = ksm_hash(page->plain);
-	frames = ksm->domains[number].frames;
-	result = frames_find_at(frames, hash, page->plain, frame);
-	if (result && make)
-		result = frames_add_at(frames, hash, page->plain, frame);
-	page->payload = domain_payload(number, frame);
-	return result;
-}
-
 static int source_store(struct page_source *source, struct page_store *page)
 {
 	struct ksm *ksm = ksm_of(source);
-	bool make = ksm->plan && plan_has(ksm->plan->promote, page->owner.index % REGION_PAGES);
 
-	if (ksm->plan && ksm->plan->sheet)
-		return refer_in_sheet(ksm, page, make);
-	return refer(ksm, page, make);
+	return refer(ksm, page, ksm->plan);
 }
 
 static int source_load(struct page_source *source, struct page_load *load)
@@ -512,7 +510,7 @@ static bool sharing_find(struct sharing *sharing, struct page_store *page)
 {
 	struct ksm *ksm = ksm_of_sharing(sharing);
 
-	return atomic_load(&ksm->run) == KSM_RUN && !refer(ksm, page, false);
+	return atomic_load(&ksm->run) == KSM_RUN && !refer(ksm, page, NULL);
 }
 
 static const struct sharing_ops sharing_ops = {

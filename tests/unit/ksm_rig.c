@@ -149,6 +149,31 @@ void ksm_rig_scan(struct ksm_rig *rig)
 	}
 }
 
+static void *hammer_run(void *argument)
+{
+	struct ksm_hammer *hammer = argument;
+
+	while (!hammer->stop) {
+		hammer->stale += hammer->page[5] != hammer->last;
+		hammer->page[5] = ++hammer->last;
+	}
+	return NULL;
+}
+
+void ksm_hammer_start(struct ksm_hammer *hammer, struct mem_guest *guest, u64 index)
+{
+	*hammer = (struct ksm_hammer){.page = (volatile u64 *)(guest->ram + index * PAGE_SIZE)};
+	hammer->last = hammer->page[5];
+	cr_assert_eq(pthread_create(&hammer->thread, NULL, hammer_run, hammer), 0);
+}
+
+u64 ksm_hammer_stop(struct ksm_hammer *hammer)
+{
+	hammer->stop = true;
+	pthread_join(hammer->thread, NULL);
+	return hammer->stale;
+}
+
 struct ksm_stats ksm_rig_stats(struct ksm_rig *rig)
 {
 	struct ksm_stats stats;

@@ -48,6 +48,16 @@ void ksm_rig_audit(struct ksm_rig *rig);
 /* Takes all frames out of memory that may leave. Returns how many. */
 u64 ksm_rig_evict_frames(struct ksm_rig *rig);
 
+/* A thread that writes a page all the time. stop() says how often a write was lost. */
+struct ksm_hammer {
+	volatile u64 *page;
+	u64 last, stale;
+	_Atomic bool stop;
+	pthread_t thread;
+};
+void ksm_hammer_start(struct ksm_hammer *hammer, struct mem_guest *guest, u64 index);
+u64 ksm_hammer_stop(struct ksm_hammer *hammer);
+
 struct ksm_stats ksm_rig_stats(struct ksm_rig *rig);
 
 #endif

@@ -368,12 +368,17 @@ Test(ksm_sheet, a_vmm_that_cannot_move_its_region_is_stopped)
 }
 
 /* What a VMM that was taken over may do: its guest is stopped, and nobody waits for it. */
+static void start_and_drop(struct ksm_rig *rig)
+{
+	start(rig);
+	cr_assert(!madvise(rig->guests[1].ram + 80 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+}
+
 Test(ksm_sheet, an_own_page_that_its_vmm_drops_stops_its_guest)
 {
 	struct ksm_rig rig;
 
-	start(&rig);
-	cr_assert(!madvise(rig.guests[1].ram + 80 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+	start_and_drop(&rig);
 	cr_expect_eq(rig.guests[1].ram[80 * PAGE_SIZE], 0);
 	for (u32 i = 0; i < 5000 && !rig.guests[1].failed; i++)
 		usleep(1000);
@@ -385,8 +390,7 @@ Test(ksm_sheet, an_own_page_that_its_vmm_drops_holds_up_nobody_on_its_way_home)
 {
 	struct ksm_rig rig;
 
-	start(&rig);
-	cr_assert(!madvise(rig.guests[1].ram + 80 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+	start_and_drop(&rig);
 	atomic_store(&rig.memory.reclaiming, true);
 	ksm_bring_home(rig.ksm);
 	cr_expect(rig.guests[1].failed);
@@ -427,25 +431,6 @@ Test(ksm_sheet, a_vmm_that_has_not_mapped_what_it_says_ends_without_being_waited
 	stop(&rig);
 }
 
-/* Writes an own page and a shared one, and says how often a write was lost. */
-struct hammer {
-	volatile u64 *page;
-	u64 last, stale;
-	_Atomic bool stop;
-	pthread_t thread;
-};
-
-static void *hammer_run(void *argument)
-{
-	struct hammer *hammer = argument;
-
-	while (!hammer->stop) {
-		hammer->stale += hammer->page[5] != hammer->last;
-		hammer->page[5] = ++hammer->last;
-	}
-	return NULL;
-}
-
 /* A page is written while its region becomes a sheet: by hand, since the scanner would wait for it to rest. */
 static u64 lost_on_the_way_out(u64 place)
 {
@@ -455,7 +440,7 @@ static u64 lost_on_the_way_out(u64 place)
 		pages[i] = 0xaaaaaaaaaaaaaaaaULL;
 	for (u32 tries = 0; tries < 40 && !lost; tries++) {
 		struct ksm_rig rig;
-		struct hammer hammer = {0};
+		struct ksm_hammer hammer;
 		struct plan plan = {.sheet = true};
 		struct sheet sheet = {.pages = pages, .least = 1};
 
@@ -464,16 +449,12 @@ static u64 lost_on_the_way_out(u64 place)
 		memcpy(plan.promote, pages, sizeof(pages));
 		sheet.store = &rig.ksm->source;
 		rig.ksm->plan = &plan;
-		hammer.page = (volatile u64 *)(rig.guests[0].ram + place * PAGE_SIZE);
-		hammer.last = hammer.page[5];
-		pthread_create(&hammer.thread, NULL, hammer_run, &hammer);
+		ksm_hammer_start(&hammer, &rig.guests[0], place);
 		for (u32 i = 0; i < 5; i++) {
 			cr_expect_gt(remap_sheet(rig.guests[0].space, 0, &sheet), 0);
 			remap_home(rig.guests[0].space, 0, true);
 		}
-		hammer.stop = true;
-		pthread_join(hammer.thread, NULL);
-		lost = hammer.stale;
+		lost = ksm_hammer_stop(&hammer);
 		rig.ksm->plan = NULL;
 		ksm_rig_stop(&rig);
 		if (!remap_test_skip_protect && tries == 3)

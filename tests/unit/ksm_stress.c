@@ -254,44 +254,20 @@ Test(ksm_stress, without_freezing_writes_are_lost)
 	cr_assert_gt(stale, 0, "the race this protects from was not hit");
 }
 
-/* Writes one page until told to stop, and says what it wrote last. */
-struct hammer {
-	volatile u64 *page;
-	u64 last, stale;
-	_Atomic bool stop;
-	pthread_t thread;
-};
-
-static void *hammer_run(void *argument)
-{
-	struct hammer *hammer = argument;
-
-	while (!hammer->stop) {
-		hammer->stale += hammer->page[5] != hammer->last;
-		hammer->page[5] = ++hammer->last;
-	}
-	return NULL;
-}
-
 /* Returns how often a write was lost while its page came home. */
 static u64 hammer_home(struct ksm_rig *rig, u32 times)
 {
-	struct hammer hammer = {.page = (volatile u64 *)rig->guests[0].ram};
+	struct ksm_hammer hammer;
 
 	ksm_rig_write(&rig->guests[0], 0, 1);
-	hammer.last = hammer.page[5];
-	pthread_create(&hammer.thread, NULL, hammer_run, &hammer);
+	ksm_hammer_start(&hammer, &rig->guests[0], 0);
 	for (u32 i = 0; i < times; i++) {
 		/* The hammer keeps its page from being shared: let the rest be, and it with them. */
-		struct space *space = rig->guests[0].space;
-
 		ksm_scan(rig->ksm, 10000);
-		remap_home(space, 0, true);
+		remap_home(rig->guests[0].space, 0, true);
 		sched_yield();
 	}
-	hammer.stop = true;
-	pthread_join(hammer.thread, NULL);
-	return hammer.stale;
+	return ksm_hammer_stop(&hammer);
 }
 
 /* A guest's page is shared, and written while it comes home: with the write-protection, and without. */
