@@ -20,31 +20,35 @@
 #include "bench/rig.h"
 #include "lib/clock.h"
 
-#define GUEST_BYTES (96 * MiB)
-#define PAGES	    (GUEST_BYTES / PAGE_SIZE)
+#define MERGE_BYTES (96 * MiB)
+#define SCAN_BYTES  (512 * MiB) /* what is looked up is larger than a processor's caches then */
+#define PAGES	    (MERGE_BYTES / PAGE_SIZE)
 #define TWINS	    (PAGES / 4) /* pages that go when all is merged */
 #define PATIENCE_S  30
 #define RESCANS	    5
 
-/* Page i of the second half is like that of the first, in every other run of this many pages. */
-static void fill(u8 *base, u64 run)
+struct kind {
+	const char *name;
+	u64 bytes;
+	u64 run;      /* pages; 0: none has a twin */
+	bool running; /* its guest computes meanwhile: only merging is measured */
+	bool huge;    /* its memory is in huge pages */
+};
+
+/* Page i of the second half is like that of the first, in every other run of so many pages. */
+static void fill(u8 *base, const struct kind *kind)
 {
-	for (u64 i = 0; i < PAGES; i++) {
+	u64 pages = kind->bytes / PAGE_SIZE;
+
+	for (u64 i = 0; i < pages; i++) {
 		u64 *words = (u64 *)(base + i * PAGE_SIZE);
-		bool twin = i >= PAGES / 2 && i / run % 2;
-		u64 number = twin ? i - PAGES / 2 : i;
+		bool twin = kind->run && i >= pages / 2 && i / kind->run % 2;
+		u64 number = twin ? i - pages / 2 : i;
 
 		for (u64 j = 0; j < PAGE_SIZE / 8; j++)
 			words[j] = (number + 1) * 0x9e3779b97f4a7c15ULL + j * j;
 	}
 }
-
-struct kind {
-	const char *name;
-	u64 run;      /* pages */
-	bool running; /* its guest computes meanwhile: only merging is measured */
-	bool huge;    /* its memory is in huge pages */
-};
 
 static void put_ratio(struct bench *bench, const char *what, const struct kind *kind)
 {
@@ -88,11 +92,11 @@ static void end_run(struct runner *runner)
 static int start_ours(struct bench *bench, const struct kind *kind, struct rig *rig)
 {
 	struct rig_options options = {
-		.bytes = GUEST_BYTES, .shares = true, .huge_pages = kind->huge};
+		.bytes = kind->bytes, .shares = true, .huge_pages = kind->huge};
 	int err = rig_start(bench, &options, rig);
 
 	if (!err)
-		fill(rig->ram.base, kind->run);
+		fill(rig->ram.base, kind);
 	return err;
 }
 
@@ -178,6 +182,7 @@ static int scan_unique_ours(struct bench *bench, const struct kind *kind)
 /* A guest of the kernel's. */
 struct mergeable {
 	u8 *base;
+	u64 bytes;
 	struct kernel_ksm ksm;
 	double began_us; /* what its thread had used */
 };
@@ -187,28 +192,29 @@ static int start_kernels(struct bench *bench, const struct kind *kind, bool smar
 {
 	int err;
 
-	guest->base =
-		mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	guest->bytes = kind->bytes;
+	guest->base = mmap(NULL, guest->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
 	if (guest->base == MAP_FAILED) {
 		bench_fail(bench, -errno, "no memory: %s", strerror(errno));
 		return -ENOMEM;
 	}
-	madvise(guest->base, GUEST_BYTES, kind->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	fill(guest->base, kind->run);
+	madvise(guest->base, guest->bytes, kind->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	fill(guest->base, kind);
 	err = kernel_ksm_start(bench, &guest->ksm, smart);
 	if (err) {
-		munmap(guest->base, GUEST_BYTES);
+		munmap(guest->base, guest->bytes);
 		return err;
 	}
 	guest->began_us = kernel_ksm_cpu_us(&guest->ksm);
-	madvise(guest->base, GUEST_BYTES, MADV_MERGEABLE);
+	madvise(guest->base, guest->bytes, MADV_MERGEABLE);
 	return 0;
 }
 
 static void stop_kernels(struct mergeable *guest)
 {
 	kernel_ksm_stop(&guest->ksm);
-	munmap(guest->base, GUEST_BYTES);
+	munmap(guest->base, guest->bytes);
 }
 
 static void await(const char *figure, u64 wanted)
@@ -333,14 +339,14 @@ static int scan_unique(struct bench *bench, const struct kind *kind)
 int ksm_round(struct bench *bench)
 {
 	static const struct kind unique[] = {
-		{.name = "unique", .run = 2 * PAGES},
-		{.name = "unique-huge", .run = 2 * PAGES, .huge = true},
+		{.name = "unique", .bytes = SCAN_BYTES},
+		{.name = "unique-huge", .bytes = SCAN_BYTES, .huge = true},
 	};
 	static const struct kind kinds[] = {
-		{.name = "interleaved", .run = 1},
-		{.name = "interleaved-running", .run = 1, .running = true},
-		{.name = "runs", .run = 16},
-		{.name = "runs-running", .run = 16, .running = true},
+		{.name = "interleaved", .bytes = MERGE_BYTES, .run = 1},
+		{.name = "interleaved-running", .bytes = MERGE_BYTES, .run = 1, .running = true},
+		{.name = "runs", .bytes = MERGE_BYTES, .run = 16},
+		{.name = "runs-running", .bytes = MERGE_BYTES, .run = 16, .running = true},
 	};
 	int err = 0;
 
