@@ -150,8 +150,7 @@ static const char *check_stage(const struct attach_memory *memory)
 	for (u32 i = 0; i < memory->count; i++) {
 		const struct attach_region *region = &memory->regions[i];
 
-		if (memory->stage + REGION_SIZE > region->hva &&
-		    memory->stage < region->hva + region->length)
+		if (spans_overlap(memory->stage, REGION_SIZE, region->hva, region->length))
 			return "stage lies in a region";
 	}
 	return NULL;

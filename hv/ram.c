@@ -139,22 +139,19 @@ static void note_foreign(struct ram *ram, u64 first, u64 count, bool foreign)
 	}
 }
 
-static int map_frames(const struct ram *ram, u8 *at, u64 length, u64 frame_offset)
+static int map_over(u8 *at, u64 length, int flags, int fd, u64 offset)
 {
-	if (!in_pages(frame_offset, length, ram->frame_bytes))
-		return -EFAULT;
-	return mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-		    ram->frames_fd, (off_t)frame_offset) == MAP_FAILED
+	return mmap(at, length, PROT_READ | PROT_WRITE, flags | MAP_FIXED | MAP_NORESERVE, fd,
+		    (off_t)offset) == MAP_FAILED
 		       ? -errno
 		       : 0;
 }
 
-static int map_home(const struct ram *ram, u8 *at, u64 length, u64 offset)
+static int map_frames(const struct ram *ram, u8 *at, u64 length, u64 frame_offset)
 {
-	return mmap(at, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-		    ram->ram_fd, (off_t)offset) == MAP_FAILED
-		       ? -errno
-		       : 0;
+	if (!in_pages(frame_offset, length, ram->frame_bytes))
+		return -EFAULT;
+	return map_over(at, length, MAP_PRIVATE, ram->frames_fd, frame_offset);
 }
 
 static int stage(struct ram *ram, u64 length, u64 frame_offset)
@@ -192,7 +189,7 @@ int ram_remap(struct ram *ram, u64 offset, u64 length, u64 frame_offset)
 	if (!in_pages(offset, length, ram->bytes))
 		return -EFAULT;
 	if (frame_offset == RAM_HOME)
-		err = map_home(ram, at, length, offset);
+		err = map_over(at, length, MAP_SHARED, ram->ram_fd, offset);
 	else if (frame_offset == RAM_MOVE)
 		err = move_stage(ram, at, offset, length);
 	else

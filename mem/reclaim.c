@@ -159,9 +159,10 @@ static void ask_own_pages_home(const struct reclaim *reclaim)
 static void work_off_pressure(struct reclaim *reclaim)
 {
 	while (!atomic_load(&reclaim->stop) && pressed(reclaim)) {
-		ask_own_pages_home(reclaim);
-		s64 freed = free_some(reclaim, BACKGROUND_BYTES, MAKE_ROOM_BYTES);
+		s64 freed;
 
+		ask_own_pages_home(reclaim);
+		freed = free_some(reclaim, BACKGROUND_BYTES, MAKE_ROOM_BYTES);
 		work_off_due(reclaim);
 		if (freed > 0)
 			continue;

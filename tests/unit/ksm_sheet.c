@@ -51,11 +51,16 @@ static void expect_all_right(const struct ksm_rig *rig)
 	}
 }
 
-static void start_with(struct ksm_rig *rig, const struct ksm_rig_options *options)
+static void start_filled(struct ksm_rig *rig, const struct ksm_rig_options *options)
 {
 	ksm_rig_start(rig, options);
 	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
 		fill(rig, i);
+}
+
+static void start_with(struct ksm_rig *rig, const struct ksm_rig_options *options)
+{
+	start_filled(rig, options);
 	ksm_rig_scan(rig);
 }
 
@@ -317,9 +322,7 @@ Test(ksm_sheet, without_memory_for_own_pages_there_is_no_sheet)
 	struct ksm_rig rig;
 	u64 taken;
 
-	ksm_rig_start(&rig, &plain);
-	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
-		fill(&rig, i);
+	start_filled(&rig, &plain);
 	taken = budget_free(&rig.memory.budget) - 2 * MiB - rig.memory.budget.high;
 	cr_assert(budget_take(&rig.memory.budget, taken, BUDGET_NORMAL));
 	ksm_rig_scan(&rig);
@@ -346,9 +349,7 @@ Test(ksm_sheet, a_vmm_that_is_gone_is_no_loss_to_others)
 {
 	struct ksm_rig rig;
 
-	ksm_rig_start(&rig, &plain);
-	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
-		fill(&rig, i);
+	start_filled(&rig, &plain);
 	space_gone(rig.guests[1].space);
 	ksm_rig_scan(&rig);
 	expect_survivors(&rig.guests[1], &rig);
@@ -358,9 +359,7 @@ Test(ksm_sheet, a_vmm_that_cannot_move_its_region_is_stopped)
 {
 	struct ksm_rig rig;
 
-	ksm_rig_start(&rig, &plain);
-	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
-		fill(&rig, i);
+	start_filled(&rig, &plain);
 	rig.guests[1].refused = SPACE_REMAP_MOVE;
 	ksm_rig_scan(&rig);
 	cr_expect(rig.guests[1].failed);
@@ -417,9 +416,7 @@ Test(ksm_sheet, a_vmm_that_has_not_mapped_what_it_says_ends_without_being_waited
 	struct ksm_rig rig;
 	pthread_t scanner;
 
-	ksm_rig_start(&rig, &plain);
-	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
-		fill(&rig, i);
+	start_filled(&rig, &plain);
 	rig.guests[1].mapped = map_nothing;
 	pthread_create(&scanner, NULL, scan, &rig);
 	while (!remap_is_stuck(rig.guests[1].space, clock_now_ns() + 29990 * NSEC_PER_MSEC))
