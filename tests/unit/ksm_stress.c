@@ -109,6 +109,17 @@ static void *share_and_move(void *argument)
 /* Keeps what is evicted. */
 static struct mem_rig store;
 
+/* What the guests are to live through has happened often enough. Sheets are rare where pages are evicted, or all
+ * hashes alike. */
+static bool seen_enough(struct mover *mover)
+{
+	bool sheets_are_rare = mover->evicts || ksm_test_hash_bits < 64;
+
+	return mover->rig->memory.cow_breaks > 100 && mover->moved &&
+	       (mover->left > 100 || !mover->frames) &&
+	       (ksm_rig_stats(mover->rig).sheets > 3 || sheets_are_rare);
+}
+
 /* Returns how many pages were not as their guest had written them. */
 static u64 stress_with(struct ksm_rig *rig, double seconds, bool evicts, bool balloons)
 {
@@ -129,8 +140,7 @@ static u64 stress_with(struct ksm_rig *rig, double seconds, bool evicts, bool ba
 	pthread_create(&thread, NULL, share_and_move, &mover);
 	for (u32 waited = 0; waited < 100; waited++) {
 		usleep((useconds_t)(seconds * 1e5));
-		if (waited >= 10 && rig->memory.cow_breaks > 100 && mover.moved &&
-		    (mover.left > 100 || !mover.frames))
+		if (waited >= 10 && seen_enough(&mover))
 			break;
 	}
 	stop = true;
