@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "hv/layout.h"
+#include "lib/bits.h"
 
 /* Address space for `bytes` at a 2 MiB boundary: mmap() promises only 4 KiB, and a huge page is
  * mapped as one only where the file offset and the address agree modulo 2 MiB. */
@@ -128,15 +129,13 @@ int ram_share(struct ram *ram, int ram_fd, int frames_fd, u64 frame_bytes)
 
 static bool is_foreign(const struct ram *ram, u64 page)
 {
-	return ram->foreign && ram->foreign[page / 64] >> page % 64 & 1;
+	return ram->foreign && bits_have(ram->foreign, page);
 }
 
 static void note_foreign(struct ram *ram, u64 first, u64 count, bool foreign)
 {
-	for (u64 i = first; i < first + count; i++) {
-		ram->foreign[i / 64] &= ~(1UL << i % 64);
-		ram->foreign[i / 64] |= (u64)foreign << i % 64;
-	}
+	for (u64 i = first; i < first + count; i++)
+		bits_put(ram->foreign, i, foreign);
 }
 
 static int map_over(u8 *at, u64 length, int flags, int fd, u64 offset)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames that lie as the pages of a region do. */
 #include "ksm/frame_table.h"
+#include "lib/bits.h"
 
 #define CANDIDATES_MAX 8U
 #define BLOCKS_MAX     64U /* that are looked at for room at once */
@@ -72,7 +73,7 @@ u32 frames_choose_sheet(struct frames *frames, const u64 hashes[REGION_PAGES],
 
 	pthread_mutex_lock(&frames->lock);
 	for (u32 i = 0; i < REGION_PAGES; i++)
-		if (pages[i / 64] >> i % 64 & 1)
+		if (bits_have(pages, i))
 			ask(frames, &vote, i, hashes[i]);
 	for (u32 i = 1; i < vote.count; i++)
 		if (vote.votes[i] > vote.votes[best])

@@ -9,6 +9,7 @@
 #include "ksm/advisor.h"
 #include "ksm/domain.h"
 #include "ksm/ksm.h"
+#include "lib/bits.h"
 #include "mem/memory.h"
 #include "mem/reclaimer.h"
 #include "mem/sharing.h"
@@ -122,21 +123,11 @@ bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pa
 /* Whether what lies between the shared pages of a guest's sheets shall go home, where it can be evicted. */
 bool sheets_must_go(const struct ksm *ksm, const struct space *space);
 
-static inline void plan_add(u64 bits[REGION_PAGES / 64], u32 place)
-{
-	bits[place / 64] |= 1ULL << place % 64;
-}
-
 static inline void plan_share(struct plan *plan, u32 place, u64 hash)
 {
-	plan_add(plan->take, place);
+	bits_put(plan->take, place, true);
 	plan->hashes[place] = hash;
 	plan->count++;
-}
-
-static inline bool plan_has(const u64 bits[REGION_PAGES / 64], u32 place)
-{
-	return bits[place / 64] >> place % 64 & 1;
 }
 
 #endif

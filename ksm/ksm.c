@@ -97,7 +97,7 @@ static int refer(struct ksm *ksm, struct page_store *page, const struct plan *pl
 {
 	u32 number = find_domain(ksm, page->salt, page->node), frame;
 	u32 place = page->owner.index % REGION_PAGES;
-	bool make = plan && plan_has(plan->promote, place);
+	bool make = plan && bits_have(plan->promote, place);
 	struct frames *frames;
 	int result;
 	u64 hash;

@@ -157,7 +157,7 @@ static void match(struct look *look, u32 place, u64 hash)
 
 	if (unstable_find(look->domain->unstable, hash, &twin.query, &other)) {
 		plan_share(&look->plan, place, hash);
-		plan_add(look->plan.promote, place);
+		bits_put(look->plan.promote, place, true);
 		share_add_partner(look->ksm, other, hash);
 	} else {
 		unstable_add(look->domain->unstable, hash, self);

@@ -26,14 +26,9 @@ static u32 shortest_run(const struct ksm *ksm, const struct space *space)
 /* Takes pages out of the plan that would make runs too short to be mapped: those had better stay. */
 static void drop_short_runs(struct plan *plan, u32 shortest)
 {
-	for (u32 i = 0, end; i < REGION_PAGES; i = end) {
-		end = i + 1;
-		if (!plan_has(plan->take, i))
-			continue;
-		while (end < REGION_PAGES && plan_has(plan->take, end))
-			end++;
-		for (u32 j = i; j < end && end - i < shortest; j++) {
-			plan->take[j / 64] &= ~(1ULL << j % 64);
+	for (u32 from, end = 0; bits_next_run(plan->take, REGION_PAGES, &from, &end);) {
+		for (u32 i = from; i < end && end - from < shortest; i++) {
+			bits_put(plan->take, i, false);
 			plan->count--;
 		}
 	}
@@ -114,7 +109,7 @@ static void bring_own_home(const struct ksm *ksm, struct space *space, u64 first
 	u32 planned = 0, own;
 
 	for (u32 i = 0; i < REGION_PAGES; i++)
-		planned += plan_has(plan->take, i) &&
+		planned += bits_have(plan->take, i) &&
 			   page_word_own(page_table_read(&space->table, first + i));
 	do {
 		pthread_mutex_lock(&region->lock);
@@ -135,7 +130,7 @@ static void share_some(struct ksm *ksm, const struct partner *partners, u32 coun
 	for (u32 i = 0; i < count; i++) {
 		u32 place = partners[i].page.index % REGION_PAGES;
 
-		if (!plan_has(plan.take, place))
+		if (!bits_have(plan.take, place))
 			plan_share(&plan, place, partners[i].hash);
 	}
 	if (first + REGION_PAGES <= space->table.pages && may_break(space, first, plan.count)) {

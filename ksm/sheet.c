@@ -43,8 +43,8 @@ static u32 count_runs(const struct plan *plan)
 {
 	u32 runs = 0;
 
-	for (u32 i = 0; i < REGION_PAGES; i++)
-		runs += plan_has(plan->take, i) && (!i || !plan_has(plan->take, i - 1));
+	for (u32 from, end = 0; bits_next_run(plan->take, REGION_PAGES, &from, &end);)
+		runs++;
 	return runs;
 }
 

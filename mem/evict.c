@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "mem/entitlement.h"
 #include "mem/guard.h"
 #include "mem/sharing.h"
@@ -46,7 +47,7 @@ static bool wanted(const struct eviction *ev, u32 place, u32 groups)
 {
 	struct page_word word = page_table_read(&ev->space->table, ev->first + place);
 
-	if (ev->pages && !(ev->pages[place / 64] >> place % 64 & 1))
+	if (ev->pages && !bits_have(ev->pages, place))
 		return false;
 	return groups >> (place / GROUP_PAGES) & 1 && !page_word_busy(word) &&
 	       page_word_at_home(word);
@@ -389,8 +390,8 @@ static bool split(struct eviction *ev)
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		some_go |= goes(ev, i);
 		some_stay |= remains(ev, i);
-		stay[i / 64] |= (u64)remains(ev, i) << i % 64;
-		held[i / 64] |= (u64)ev->held[i] << i % 64;
+		bits_put(stay, i, remains(ev, i));
+		bits_put(held, i, ev->held[i]);
 	}
 	if (!some_stay || !some_go)
 		return false;

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "mem/pagemap.h"
 #include "mem/space.h"
 #include "mem/uffd.h"
@@ -64,12 +65,8 @@ int region_unmapped(const struct space *space, u64 index, u64 pages[REGION_PAGES
 
 	if (pagemap_read(space, first, REGION_PAGES, entries))
 		return -EIO;
-	for (u32 i = 0; i < REGION_PAGES / 64; i++)
-		pages[i] = 0;
-	for (u32 i = 0; i < REGION_PAGES; i++) {
-		if (!pagemap_at_home(space, first + i, entries[i]))
-			pages[i / 64] |= 1ULL << i % 64;
-	}
+	for (u32 i = 0; i < REGION_PAGES; i++)
+		bits_put(pages, i, !pagemap_at_home(space, first + i, entries[i]));
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "mem/remap_batch.h"
 #include "mem/sharing.h"
 #include "mem/source.h"
@@ -195,8 +196,7 @@ static void share(struct sheeting *sheeting, u32 place, const u8 *page)
 		.salt = space->salt,
 	};
 
-	if (!(sheeting->sheet->pages[place / 64] >> place % 64 & 1) ||
-	    store->ops->store(store, &request))
+	if (!bits_have(sheeting->sheet->pages, place) || store->ops->store(store, &request))
 		return;
 	keep_frame(sheeting, place);
 	sheeting->new_shared++;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "mem/uffd.h"
 
 #define WRITE_TRIES                                                                                \
@@ -20,35 +21,18 @@ struct split {
 	u8 *copy; /* REGION_PAGES pages, in place */
 };
 
-static bool has(const u64 *pages, u32 place)
-{
-	return pages[place / 64] >> place % 64 & 1;
-}
-
-/* The next run of pages that stay and are, or are not, the caller's, from `from` on: [*from, end). False: none. */
-static bool next_run(const struct split *split, bool held, u32 *from, u32 *end)
-{
-	u32 i = *end;
-
-	while (i < REGION_PAGES && !(has(split->stay, i) && has(split->held, i) == held))
-		i++;
-	*from = i;
-	while (i < REGION_PAGES && has(split->stay, i) && has(split->held, i) == held)
-		i++;
-	*end = i;
-	return *from < i;
-}
-
-/* Calls for each run of pages that stay, till one fails. */
+/* Calls for each run of pages that stay, all of them the caller's or none, till one fails. */
 static int each_run(const struct split *split,
 		    int (*work)(const struct split *split, u32 from, u32 count))
 {
 	int result = 0;
 
 	for (u32 held = 0; held < 2; held++) {
-		u32 from, end = 0;
+		u64 pages[REGION_PAGES / 64];
 
-		while (!result && next_run(split, held, &from, &end))
+		for (u32 i = 0; i < ARRAY_SIZE(pages); i++)
+			pages[i] = split->stay[i] & (held ? split->held[i] : ~split->held[i]);
+		for (u32 from, end = 0; !result && bits_next_run(pages, REGION_PAGES, &from, &end);)
 			result = work(split, from, end - from);
 	}
 	return result;
@@ -92,7 +76,8 @@ static bool may_write(const struct split *split, u32 place)
 {
 	struct page_word word = page_table_read(&split->space->table, split->first + place);
 
-	return !page_word_foreign(word) && !(has(split->stay, place) && has(split->held, place));
+	return !page_word_foreign(word) &&
+	       !(bits_have(split->stay, place) && bits_have(split->held, place));
 }
 
 /* What is not there is no better for being protected: it does not end a run. */
@@ -116,7 +101,7 @@ static bool others_at_work(const struct split *split)
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		struct page_word word = page_table_read(&split->space->table, split->first + i);
 
-		if (page_word_busy(word) && !has(split->held, i) &&
+		if (page_word_busy(word) && !bits_have(split->held, i) &&
 		    (page_word_state(word) == PAGE_RESIDENT || page_word_foreign(word)))
 			return true;
 	}
@@ -197,7 +182,7 @@ bool split_punch(struct space *space, u64 first, u64 count)
 		bool here = page_word_at_home(word);
 
 		if (here && (region + i < first || region + i >= first + count))
-			stay[i / 64] |= 1ULL << i % 64;
+			bits_put(stay, i, true);
 	}
 	return !split_region(space, first, stay, none);
 }

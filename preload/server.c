@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "preload/preload.h"
 
 /* Pages that frames are mapped for, a bit each. Of this thread alone. */
@@ -21,15 +22,13 @@ static bool staged; /* there is something at the stage */
 
 static bool is_foreign(u64 page)
 {
-	return foreign && foreign[page / 64] >> page % 64 & 1;
+	return foreign && bits_have(foreign, page);
 }
 
 static void note_foreign(u64 first, u64 count, bool now)
 {
-	for (u64 i = first; i < first + count; i++) {
-		foreign[i / 64] &= ~(1UL << i % 64);
-		foreign[i / 64] |= (u64)now << i % 64;
-	}
+	for (u64 i = first; i < first + count; i++)
+		bits_put(foreign, i, now);
 }
 
 static bool in_ram(u64 offset, u64 length)
