@@ -31,6 +31,7 @@ struct frame {
 
 /* What a frame takes beside its page: itself, and its share of the buckets. */
 #define FRAME_METADATA (sizeof(struct frame) + sizeof(u32))
+#define FRAME_MEMORY   (PAGE_SIZE + FRAME_METADATA)
 
 struct frames {
 	struct frames_options options;
@@ -52,9 +53,10 @@ static inline bool frame_is_free(const struct frame *frame)
 	return !frame->references && !frame->holders;
 }
 
-static inline bool frame_has_room(const struct frames *frames, const struct frame *frame)
+static inline bool frame_may_be_like(const struct frames *frames, const struct frame *frame,
+				     u64 hash)
 {
-	return frame->references < frames->options.max_sharing;
+	return frame->hash == hash && frame->references < frames->options.max_sharing;
 }
 
 /* The first frame of a hash's chain. Lock held. */
@@ -63,14 +65,21 @@ static inline u32 *frame_bucket(struct frames *frames, u64 hash)
 	return &frames->buckets[(hash ^ hash >> 32) & frames->bucket_mask];
 }
 
-/* Copies the content of a frame that is in memory: it is looked at a few times, and to map a page for that costs more. False:
+/* Copies the content of frames that are in memory: it is looked at a few times, and to map pages for that costs more. False:
  * the file cannot be read. With the lock, or a hold. */
-bool frame_read(const struct frames *frames, u32 index, void *buffer);
+bool frames_copy(const struct frames *frames, u32 first, u32 count, void *buffer);
 
 /* All with the lock held. */
 void frame_link(struct frames *frames, u32 index);
 void frame_unlink(struct frames *frames, u32 index);
 void frame_punch(struct frames *frames, u32 index, u32 count);
+
+/* Takes a reference to a frame, which has this content, for these 4096 bytes, if they are alike. */
+bool frame_refer(struct frames *frames, u32 index, const void *plain, const void *content);
+
+/* Makes frames next to each other, in places that are free, with a reference each. Their memory is the caller's to take.
+ * Returns how many, the first ones: the file may take no more. */
+u32 frames_make(struct frames *frames, u32 first, u32 count, const void *plain, const u64 *hashes);
 
 /* Frames that nobody has any more. Those next to each other leave the file together: each hole interrupts the processors
  * that run guests. */

@@ -143,7 +143,7 @@ int frames_fd(const struct frames *frames)
 static bool knows(struct frames *frames, u64 hash)
 {
 	for (u32 i = *frame_bucket(frames, hash); i != FRAME_NONE; i = frames->table[i].next) {
-		if (frames->table[i].hash == hash && frame_has_room(frames, &frames->table[i]))
+		if (frame_may_be_like(frames, &frames->table[i], hash))
 			return true;
 	}
 	return false;
@@ -163,33 +163,31 @@ u32 frames_know(struct frames *frames, const u64 *hashes, u32 asked)
 	return known;
 }
 
-bool frame_read(const struct frames *frames, u32 index, void *buffer)
+bool frames_copy(const struct frames *frames, u32 first, u32 count, void *buffer)
 {
-	return pread(frames->fd, buffer, PAGE_SIZE, (off_t)((u64)index * PAGE_SIZE)) ==
-	       (ssize_t)PAGE_SIZE;
+	u64 bytes = count * PAGE_SIZE;
+
+	return pread(frames->fd, buffer, bytes, (off_t)(first * PAGE_SIZE)) == (ssize_t)bytes;
 }
 
-static bool is_like(const struct frames *frames, u32 index, const void *plain)
+bool frame_refer(struct frames *frames, u32 index, const void *plain, const void *content)
 {
-	_Alignas(64) u8 content[PAGE_SIZE];
-
-	return frame_read(frames, index, content) && !memcmp(content, plain, PAGE_SIZE);
+	if (!frames_test_skip_compare && memcmp(content, plain, PAGE_SIZE)) {
+		frames->stats.collisions++;
+		return false;
+	}
+	frames->table[index].references++;
+	frames->stats.references++;
+	return true;
 }
 
 /* Whether the frame has these bytes; then it has a reference more. Lock held. */
 static bool refer(struct frames *frames, u32 index, u64 hash, const void *plain)
 {
-	struct frame *frame = &frames->table[index];
+	_Alignas(64) u8 content[PAGE_SIZE];
 
-	if (frame->hash != hash || !frame_has_room(frames, frame))
-		return false;
-	if (!frames_test_skip_compare && !is_like(frames, index, plain)) {
-		frames->stats.collisions++;
-		return false;
-	}
-	frame->references++;
-	frames->stats.references++;
-	return true;
+	return frame_may_be_like(frames, &frames->table[index], hash) &&
+	       frames_copy(frames, index, 1, content) && frame_refer(frames, index, plain, content);
 }
 
 int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
@@ -202,19 +200,6 @@ int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *found)
 	pthread_mutex_unlock(&frames->lock);
 	*found = i;
 	return i == FRAME_NONE ? -ENOENT : 0;
-}
-
-int frames_find_at(struct frames *frames, u64 hash, const void *plain, u32 index)
-{
-	struct frame *frame = &frames->table[index];
-	bool found;
-
-	pthread_mutex_lock(&frames->lock);
-	found = !frame_is_free(frame) &&
-		(frame->where == FRAME_HERE || frame->where == FRAME_LEAVING) &&
-		refer(frames, index, hash, plain);
-	pthread_mutex_unlock(&frames->lock);
-	return found ? 0 : -ENOENT;
 }
 
 /* The next free frame after the one that was handed out last. Lock held. */
@@ -307,59 +292,40 @@ void frames_unlock(struct frames *frames, struct frames_gone *gone)
 		budget_give(&frames->options.memory->budget, gone->memory);
 }
 
-/* Lock held. False: the file takes no more. */
-static bool make_frame(struct frames *frames, u32 index, u64 hash, const void *plain)
+u32 frames_make(struct frames *frames, u32 first, u32 count, const void *plain, const u64 *hashes)
 {
-	/* Not through the mapping: that would clear the page first, and take a fault. */
-	if (pwrite(frames->fd, plain, PAGE_SIZE, (off_t)((u64)index * PAGE_SIZE)) !=
-	    (ssize_t)PAGE_SIZE)
-		return false;
-	frames->table[index] = (struct frame){.hash = hash, .references = 1, .where = FRAME_HERE};
-	frame_link(frames, index);
-	frames->top = MAX(frames->top, index + 1);
-	frames->stats.frames++;
-	frames->stats.references++;
-	frames->stats.metadata_bytes += FRAME_METADATA;
-	return true;
-}
+	/* Not through the mapping: that would clear the pages first, and take a fault for each. */
+	ssize_t bytes = pwrite(frames->fd, plain, count * PAGE_SIZE, (off_t)(first * PAGE_SIZE));
+	u32 made = bytes < 0 ? 0 : (u32)((u64)bytes / PAGE_SIZE);
 
-/* Makes a frame at the place, or, FRAME_NONE, at the next. Returns where, or FRAME_NONE. */
-static u32 add(struct frames *frames, u64 hash, const void *plain, u32 index)
-{
-	pthread_mutex_lock(&frames->lock);
-	if (index == FRAME_NONE)
-		index = find_free(frames);
-	else if (!frame_is_free(&frames->table[index]))
-		index = FRAME_NONE;
-	if (index != FRAME_NONE && !make_frame(frames, index, hash, plain))
-		index = FRAME_NONE;
-	pthread_mutex_unlock(&frames->lock);
-	return index;
-}
-
-static int add_at(struct frames *frames, u64 hash, const void *plain, u32 *index)
-{
-	struct budget *budget = &frames->options.memory->budget;
-
-	/* Its page is about to be given back, but not before it has been copied. */
-	if (!budget_take(budget, PAGE_SIZE + FRAME_METADATA, BUDGET_SHARE))
-		return -ENOMEM;
-	*index = add(frames, hash, plain, *index);
-	if (*index != FRAME_NONE)
-		return 0;
-	budget_give(budget, PAGE_SIZE + FRAME_METADATA);
-	return -ENOSPC;
+	for (u32 i = 0; i < made; i++) {
+		frames->table[first + i] =
+			(struct frame){.hash = hashes[i], .references = 1, .where = FRAME_HERE};
+		frame_link(frames, first + i);
+	}
+	frames->top = MAX(frames->top, first + made);
+	frames->stats.frames += made;
+	frames->stats.references += made;
+	frames->stats.metadata_bytes += made * FRAME_METADATA;
+	return made;
 }
 
 int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *out)
 {
-	*out = FRAME_NONE;
-	return add_at(frames, hash, plain, out);
-}
+	struct budget *budget = &frames->options.memory->budget;
 
-int frames_add_at(struct frames *frames, u64 hash, const void *plain, u32 index)
-{
-	return add_at(frames, hash, plain, &index);
+	/* Its page is about to be given back, but not before it has been copied. */
+	if (!budget_take(budget, FRAME_MEMORY, BUDGET_SHARE))
+		return -ENOMEM;
+	pthread_mutex_lock(&frames->lock);
+	*out = find_free(frames);
+	if (*out != FRAME_NONE && !frames_make(frames, *out, 1, plain, &hash))
+		*out = FRAME_NONE;
+	pthread_mutex_unlock(&frames->lock);
+	if (*out != FRAME_NONE)
+		return 0;
+	budget_give(budget, FRAME_MEMORY);
+	return -ENOSPC;
 }
 
 void frames_put(struct frames *frames, u32 first, u32 count)
@@ -382,7 +348,7 @@ int frames_read(struct frames *frames, u32 frame, void *buffer)
 
 	frames_hold(frames, frame, 1);
 	result = frames_bring(frames, frame, 1, true);
-	if (!result && !frame_read(frames, frame, buffer))
+	if (!result && !frames_copy(frames, frame, 1, buffer))
 		result = -EIO;
 	frames_release(frames, frame, 1);
 	return result;

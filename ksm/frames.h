@@ -57,10 +57,6 @@ int frames_find(struct frames *frames, u64 hash, const void *plain, u32 *frame);
  * the store is. */
 int frames_add(struct frames *frames, u64 hash, const void *plain, u32 *frame);
 
-/* The same two for one place: -ENOENT, the frame there is not like it, or there is none; -ENOSPC, the place is taken. */
-int frames_find_at(struct frames *frames, u64 hash, const void *plain, u32 frame);
-int frames_add_at(struct frames *frames, u64 hash, const void *plain, u32 frame);
-
 /*
  * Where a sheet begins (mem/remap.h) that has the frames of most of a region's pages, those with a bit in `pages`, by
  * their hashes, each in its place: a hint; or with `make` one with nothing in it. Returns a frame's number, a multiple of
@@ -69,6 +65,17 @@ int frames_add_at(struct frames *frames, u64 hash, const void *plain, u32 frame)
 #define FRAMES_NO_SHEET UINT32_MAX
 u32 frames_choose_sheet(struct frames *frames, const u64 hashes[REGION_PAGES],
 			const u64 pages[REGION_PAGES / 64], bool make);
+
+/* Up to 32 pages next to each other, for frames next to each other: page i for frame first + i. */
+struct frames_part {
+	u32 first;
+	const u8 *plain;   /* 4096 bytes each */
+	const u64 *hashes; /* of those that are asked for */
+};
+
+/* frames_find() and frames_add() for these places, those of `asked`, a bit each: a frame is made where there is none and
+ * `make` says so. Returns which pages have a reference now. */
+u32 frames_share(struct frames *frames, const struct frames_part *part, u32 asked, u32 make);
 
 /* Gives a reference back to each of `count` frames. */
 void frames_put(struct frames *frames, u32 first, u32 count);

@@ -199,7 +199,7 @@ static int evict_one(struct frames *frames, u32 index)
 		.salt = frames->options.salt,
 		.unowned = true,
 	};
-	int result = frame_read(frames, index, plain) ? pool->ops->store(pool, &page) : -EIO;
+	int result = frames_copy(frames, index, 1, plain) ? pool->ops->store(pool, &page) : -EIO;
 	bool left = leave(frames, index, !result, page.payload);
 
 	return result == -E2BIG ? 0 : result ? result : left;

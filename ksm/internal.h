@@ -12,6 +12,7 @@
 #include "lib/bits.h"
 #include "mem/memory.h"
 #include "mem/reclaimer.h"
+#include "mem/remap.h"
 #include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/space.h"
@@ -37,6 +38,7 @@ struct partner {
 
 /* Groups that are copied at once to be looked at: so much stays in a processor's second cache till then. */
 #define COPY_GROUPS 2U
+_Static_assert(COPY_GROUPS *GROUP_PAGES == SHEET_PART, "one buffer for both");
 
 /* What is to become of a region's pages, a bit each. */
 struct plan {
@@ -44,9 +46,7 @@ struct plan {
 	u64 promote[REGION_PAGES / 64]; /* ... by making a frame of it, if there is none */
 	u64 hashes[REGION_PAGES];	/* of what is taken */
 	u32 count;
-	u32 same;   /* of them, pages that repeat one word: without a hash */
-	bool sheet; /* a page takes the frame in its place alone, from this one on: */
-	u32 first_frame;
+	u32 same; /* of them, pages that repeat one word: without a hash */
 };
 
 struct ksm {
@@ -83,7 +83,8 @@ struct ksm {
 	_Atomic u32 pages_to_scan;
 	u64 scan_began_ns, scan_began_cpu_ns, scan_pages;
 	u64 home_due_ns;
-	_Alignas(64) u8 copy[COPY_GROUPS * GROUP_PAGES * PAGE_SIZE]; /* pages to be looked at */
+	_Alignas(64) u8 copy[SHEET_PART *
+			     PAGE_SIZE]; /* pages to be looked at, or on their way into a sheet */
 
 	/* The thread. */
 	pthread_t thread;
@@ -117,7 +118,7 @@ void share_add_partner(struct ksm *ksm, struct page_owner page, u64 hash);
 
 /* sheet.c: shares what a plan says of a region, and maps the region in one piece. Returns how many pages it took; 0: that
  * cannot be done, or is not worth it. */
-s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan);
+s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, const struct plan *plan);
 /* Whether so many single pages can be home without their neighbours. */
 bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pages);
 /* Whether what lies between the shared pages of a guest's sheets shall go home, where it can be evicted. */

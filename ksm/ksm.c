@@ -76,22 +76,6 @@ static struct ksm *ksm_of(struct page_source *source)
 	return container_of(source, struct ksm, source);
 }
 
-/* Any frame with the page's content, found or, with `make`, made. */
-static int refer_to_any(struct frames *frames, u64 hash, const void *plain, bool make, u32 *frame)
-{
-	int result = frames_find(frames, hash, plain, frame);
-
-	return result && make ? frames_add(frames, hash, plain, frame) : result;
-}
-
-/* The same of one place. */
-static int refer_to(struct frames *frames, u64 hash, const void *plain, bool make, u32 frame)
-{
-	int result = frames_find_at(frames, hash, plain, frame);
-
-	return result && make ? frames_add_at(frames, hash, plain, frame) : result;
-}
-
 /* A reference for a page; with a plan, as that says. Returns 0, or -errno as store(). */
 static int refer(struct ksm *ksm, struct page_store *page, const struct plan *plan)
 {
@@ -106,12 +90,9 @@ static int refer(struct ksm *ksm, struct page_store *page, const struct plan *pl
 		return -E2BIG;
 	hash = ksm_hash(page->plain);
 	frames = ksm->domains[number].frames;
-	if (plan && plan->sheet) {
-		frame = plan->first_frame + place;
-		result = refer_to(frames, hash, page->plain, make, frame);
-	} else {
-		result = refer_to_any(frames, hash, page->plain, make, &frame);
-	}
+	result = frames_find(frames, hash, page->plain, &frame);
+	if (result && make)
+		result = frames_add(frames, hash, page->plain, &frame);
 	if (result == -ENOMEM)
 		return -ENOSPC;
 	if (result)

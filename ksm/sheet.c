@@ -6,7 +6,6 @@
  */
 #include "ksm/internal.h"
 #include "mem/entitlement.h"
-#include "mem/remap.h"
 
 #define SHEET_RUNS 8U /* fewer are mapped one by one, and what is between stays in the RAM file */
 #define SHEET_FREE 4  /* so much of the budget is free: a quarter */
@@ -65,28 +64,50 @@ static bool makes_any(const struct plan *plan)
 	return any;
 }
 
-s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, struct plan *plan)
+/* A sheet whose frames lie in a store from first_frame on. */
+struct ksm_sheet {
+	struct sheet sheet;
+	const struct plan *plan;
+	struct frames *frames;
+	u32 first_frame;
+};
+
+static u32 share(const struct sheet *base, u32 place, const u8 *pages, u32 asked)
+{
+	const struct ksm_sheet *sheet = container_of(base, const struct ksm_sheet, sheet);
+	const u64 *promote = sheet->plan->promote;
+	u64 hashes[SHEET_PART];
+	struct frames_part part = {sheet->first_frame + place, pages, hashes};
+
+	for (u32 left = asked; left; left &= left - 1) {
+		u32 i = (u32)__builtin_ctz(left);
+
+		hashes[i] = ksm_hash(pages + i * PAGE_SIZE);
+	}
+	return frames_share(sheet->frames, &part, asked, bits_part(promote, place));
+}
+
+s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, const struct plan *plan)
 {
 	u32 domain = ksm_domain_of(ksm, space);
-	struct sheet sheet = {
-		.pages = plan->take,
-		.least = plan->count / 4 * 3,
-		.store = &ksm->source,
+	struct ksm_sheet sheet = {
+		.sheet = {.pages = plan->take,
+			  .least = plan->count / 4 * 3,
+			  .copies = ksm->copy,
+			  .share = share},
+		.plan = plan,
 	};
 	s64 taken;
 
 	if (domain == UINT32_MAX || !suits(ksm, space, plan))
 		return 0;
-	plan->first_frame = frames_choose_sheet(ksm->domains[domain].frames, plan->hashes,
-						plan->take, makes_any(plan));
-	if (plan->first_frame == FRAMES_NO_SHEET)
+	sheet.frames = ksm->domains[domain].frames;
+	sheet.first_frame =
+		frames_choose_sheet(sheet.frames, plan->hashes, plan->take, makes_any(plan));
+	if (sheet.first_frame == FRAMES_NO_SHEET)
 		return 0;
-	sheet.payload = domain_payload(domain, plan->first_frame);
-	plan->sheet = true;
-	ksm->plan = plan;
-	taken = remap_sheet(space, first, &sheet);
-	ksm->plan = NULL;
-	plan->sheet = false;
+	sheet.sheet.payload = domain_payload(domain, sheet.first_frame);
+	taken = remap_sheet(space, first, &sheet.sheet);
 	atomic_fetch_add(&ksm->sheets, taken > 0);
 	return MAX(taken, 0);
 }

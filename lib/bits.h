@@ -16,6 +16,12 @@ static inline void bits_put(u64 *bits, u64 i, bool in)
 	bits[i / 64] |= (u64)in << i % 64;
 }
 
+/* 32 numbers, from a multiple of 32 on. */
+static inline u32 bits_part(const u64 *bits, u64 first)
+{
+	return (u32)(bits[first / 64] >> first % 64);
+}
+
 /* The next run of numbers below `limit` that are in the set: [*from, *end), searched from *end on. False: none is left. */
 static inline bool bits_next_run(const u64 *bits, u32 limit, u32 *from, u32 *end)
 {

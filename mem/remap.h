@@ -30,8 +30,6 @@
 
 #include "mem/space.h"
 
-struct page_source;
-
 /* How long a VMM may take; its guest is stopped then, because nobody knows what it has mapped. Longer than
  * the manager needs to end several guests, seconds each on a busy machine: it reads no answers meanwhile. */
 #define REMAP_PATIENCE_MS 30000
@@ -47,13 +45,21 @@ void remap_exit(struct space *space);
  */
 s64 remap_out(struct space *space, u64 first, u32 max_runs);
 
+/* So many pages of a sheet are shared at once. */
+#define SHEET_PART 32U
+
 /* What a region shares with a sheet. */
 struct sheet {
 	u64 payload;	  /* of a SHARED page in its first place; those of the others follow */
 	const u64 *pages; /* places to be shared, a bit each */
 	u32 least;	  /* fewer are not worth it */
-	struct page_source
-		*store; /* takes a page that is like the frame in its place, or becomes it */
+	u8 *copies; /* room for SHEET_PART pages: new memory would cost more than what is copied there */
+
+	/*
+	 * Of SHEET_PART pages, which go into the places from `place` on, those of `asked`, a bit each. Takes a reference for each
+	 * that is like the frame in its place, or becomes it, and returns which. No lock held.
+	 */
+	u32 (*share)(const struct sheet *sheet, u32 place, const u8 *pages, u32 asked);
 };
 
 /*

@@ -24,7 +24,7 @@ struct remap {
 	struct run runs[SPACE_REMAP_MAX];
 	bool broken[REGION_PAGES]; /* written before anyone could see it */
 	struct page_word words[REGION_PAGES];
-	u8 *buffer; /* for copies */
+	u8 *buffer; /* home: for copies */
 };
 
 #define FOR_EACH_RUN(run, remap)                                                                   \

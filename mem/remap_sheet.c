@@ -8,19 +8,15 @@
 #include "lib/bits.h"
 #include "mem/remap_batch.h"
 #include "mem/sharing.h"
-#include "mem/source.h"
 #include "mem/uffd.h"
-
-/* Read, compared and put into their new place together: so much stays in a processor's cache. */
-#define CARRY_PAGES (2 * GROUP_PAGES)
 
 /* A region on its way: remap->words is what its pages were. */
 struct sheeting {
 	struct remap *remap;
 	const struct sheet *sheet;
-	bool shared[REGION_PAGES]; /* will show its frame, which is held */
-	u32 new_shared;		   /* of them, pages that were not shared before */
-	u64 taken;		   /* bytes of the budget, for pages in the VMM's own memory */
+	u64 shared[REGION_PAGES / 64]; /* will show their frames, which are held, a bit each */
+	u32 new_shared;		       /* of them, pages that were not shared before */
+	u64 taken;		       /* bytes of the budget, for pages in the VMM's own memory */
 };
 
 static u64 payload_at(const struct sheet *sheet, u32 place)
@@ -51,12 +47,14 @@ static bool all_fit(struct sheeting *sheeting)
 	return true;
 }
 
-static void keep_frame(struct sheeting *sheeting, u32 place)
+/* Holds or releases frames, a bit each. */
+static void each_frame(struct sheeting *sheeting, const u64 places[REGION_PAGES / 64],
+		       void (*call)(struct sharing *sharing, u64 payload, u32 count))
 {
 	struct sharing *sharing = sheeting->remap->space->memory->sharing;
 
-	sharing->ops->hold(sharing, payload_at(sheeting->sheet, place), 1);
-	sheeting->shared[place] = true;
+	for (u32 from, end = 0; bits_next_run(places, REGION_PAGES, &from, &end);)
+		call(sharing, payload_at(sheeting->sheet, from), end - from);
 }
 
 /* Makes all pages busy, and writes wait. Region's lock held. */
@@ -66,9 +64,9 @@ static void hold_all(struct sheeting *sheeting)
 
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		page_hold(&remap->space->table, remap->first + i);
-		if (page_word_state(remap->words[i]) == PAGE_SHARED)
-			keep_frame(sheeting, i);
+		bits_put(sheeting->shared, i, page_word_state(remap->words[i]) == PAGE_SHARED);
 	}
+	each_frame(sheeting, sheeting->shared, remap->space->memory->sharing->ops->hold);
 	remap->region->held += REGION_PAGES;
 	remap->count = 1;
 	remap->runs[0] = (struct run){0, REGION_PAGES, sheeting->sheet->payload & UINT32_MAX};
@@ -92,22 +90,18 @@ static void thaw(struct remap *remap)
 	remap->region->clean = 0;
 }
 
+/* ... and references that were taken for this. */
 static void release_frames(struct sheeting *sheeting)
 {
 	struct sharing *sharing = sheeting->remap->space->memory->sharing;
-	struct sharing_run forgotten = {0};
+	u64 taken[REGION_PAGES / 64];
 
-	for (u32 i = 0; i < REGION_PAGES; i++) {
-		u64 payload = payload_at(sheeting->sheet, i);
-
-		if (!sheeting->shared[i])
-			continue;
-		sharing->ops->release(sharing, payload, 1);
-		/* It was taken for this. */
-		if (page_word_at_home(sheeting->remap->words[i]))
-			sharing_forget_later(sharing, &forgotten, payload);
-	}
-	sharing_forget_run(sharing, &forgotten);
+	each_frame(sheeting, sheeting->shared, sharing->ops->release);
+	for (u32 i = 0; i < REGION_PAGES; i++)
+		bits_put(taken, i,
+			 bits_have(sheeting->shared, i) &&
+				 page_word_at_home(sheeting->remap->words[i]));
+	each_frame(sheeting, taken, sharing->ops->forget);
 }
 
 static s64 give_up(struct sheeting *sheeting, int result)
@@ -185,43 +179,41 @@ static int put_own(struct sheeting *sheeting, u32 place, const u8 *pages, u32 co
 	return 0;
 }
 
-static void share(struct sheeting *sheeting, u32 place, const u8 *page)
+/* Pages of the RAM file, which go into places [from, from + SHEET_PART). */
+static void share(struct sheeting *sheeting, u32 from)
 {
-	struct space *space = sheeting->remap->space;
-	struct page_source *store = sheeting->sheet->store;
-	struct page_store request = {
-		.owner = {space->id, (u32)(sheeting->remap->first + place)},
-		.plain = page,
-		.node = space->options.node,
-		.salt = space->salt,
-	};
+	const struct sheet *sheet = sheeting->sheet;
+	u64 shared[REGION_PAGES / 64] = {0};
+	u32 asked = 0, found;
 
-	if (!bits_have(sheeting->sheet->pages, place) || store->ops->store(store, &request))
+	for (u32 i = 0; i < SHEET_PART; i++)
+		asked |= (u32)page_word_at_home(sheeting->remap->words[from + i]) << i;
+	asked &= bits_part(sheet->pages, from);
+	if (!asked)
 		return;
-	keep_frame(sheeting, place);
-	sheeting->new_shared++;
+	found = sheet->share(sheet, from, sheet->copies, asked);
+	shared[from / 64] = (u64)found << from % 64;
+	each_frame(sheeting, shared, sheeting->remap->space->memory->sharing->ops->hold);
+	sheeting->shared[from / 64] |= shared[from / 64];
+	sheeting->new_shared += (u32)__builtin_popcount(found);
 }
 
-/* What is on its way of places [from, from + CARRY_PAGES): shared, or carried into the stage. */
+/* What is on its way of places [from, from + SHEET_PART): shared, or carried into the stage. */
 static int carry(struct sheeting *sheeting, u32 from)
 {
 	struct remap *remap = sheeting->remap;
-	u32 limit = from + CARRY_PAGES;
+	u8 *copies = sheeting->sheet->copies;
 	int result = 0;
+	u64 own;
 
-	if (pread(remap->space->options.ram, remap->buffer, CARRY_PAGES * PAGE_SIZE,
-		  (off_t)((remap->first + from) * PAGE_SIZE)) != (ssize_t)(CARRY_PAGES * PAGE_SIZE))
+	if (pread(remap->space->options.ram, copies, SHEET_PART * PAGE_SIZE,
+		  (off_t)((remap->first + from) * PAGE_SIZE)) != (ssize_t)(SHEET_PART * PAGE_SIZE))
 		return -EIO;
-	for (u32 i = from; i < limit; i++)
-		if (page_word_at_home(remap->words[i]))
-			share(sheeting, i, remap->buffer + (i - from) * PAGE_SIZE);
-	for (u32 i = from, end; i < limit && !result; i = end) {
-		for (end = i + 1; end < limit && sheeting->shared[end] == sheeting->shared[i];)
-			end++;
-		if (!sheeting->shared[i] && !remap_test_skip_own)
-			result = put_own(sheeting, i, remap->buffer + (i - from) * PAGE_SIZE,
-					 end - i);
-	}
+	share(sheeting, from);
+	own = ~bits_part(sheeting->shared, from);
+	for (u32 low, end = 0; !result && bits_next_run(&own, SHEET_PART, &low, &end);)
+		if (!remap_test_skip_own)
+			result = put_own(sheeting, from + low, copies + low * PAGE_SIZE, end - low);
 	return result;
 }
 
@@ -231,10 +223,10 @@ static int bring_frames(struct sheeting *sheeting)
 	struct sharing *sharing = sheeting->remap->space->memory->sharing;
 	int result = 0;
 
-	for (u32 i = 0; i < REGION_PAGES && !result; i++)
-		if (sheeting->shared[i])
-			result = sharing->ops->bring(sharing, payload_at(sheeting->sheet, i), 1,
-						     false);
+	for (u32 from, end = 0;
+	     !result && bits_next_run(sheeting->shared, REGION_PAGES, &from, &end);)
+		result = sharing->ops->bring(sharing, payload_at(sheeting->sheet, from), end - from,
+					     false);
 	return result;
 }
 
@@ -242,7 +234,7 @@ static int fill_stage(struct sheeting *sheeting)
 {
 	int result = 0;
 
-	for (u32 i = 0; i < REGION_PAGES && !result; i += CARRY_PAGES)
+	for (u32 i = 0; i < REGION_PAGES && !result; i += SHEET_PART)
 		result = carry(sheeting, i);
 	if (!result && sheeting->new_shared < sheeting->sheet->least)
 		result = -EAGAIN;
@@ -276,7 +268,7 @@ static void commit_page(struct sheeting *sheeting, u32 place, struct away *away)
 	struct remap *remap = sheeting->remap;
 	struct page_table *table = &remap->space->table;
 	u64 index = remap->first + place, payload = payload_at(sheeting->sheet, place);
-	bool shared = sheeting->shared[place], broken = shared && remap->broken[place];
+	bool shared = bits_have(sheeting->shared, place), broken = shared && remap->broken[place];
 
 	if (page_word_at_home(remap->words[place])) {
 		page_set(table, index,
@@ -316,11 +308,11 @@ static void commit(struct sheeting *sheeting, struct away *away)
 /* Broken pages keep their frames. */
 static void release_unbroken(struct sheeting *sheeting)
 {
-	struct sharing *sharing = sheeting->remap->space->memory->sharing;
+	u64 places[REGION_PAGES / 64];
 
 	for (u32 i = 0; i < REGION_PAGES; i++)
-		if (sheeting->shared[i] && !sheeting->remap->broken[i])
-			sharing->ops->release(sharing, payload_at(sheeting->sheet, i), 1);
+		bits_put(places, i, bits_have(sheeting->shared, i) && !sheeting->remap->broken[i]);
+	each_frame(sheeting, places, sheeting->remap->space->memory->sharing->ops->release);
 }
 
 static void finish(struct sheeting *sheeting)
@@ -389,9 +381,7 @@ s64 remap_sheet(struct space *space, u64 first, const struct sheet *sheet)
 	result = remap_begin(space, first, false, &sheeting.remap);
 	if (result)
 		return result;
-	sheeting.remap->buffer = aligned_alloc(PAGE_SIZE, CARRY_PAGES * PAGE_SIZE);
-	result = sheeting.remap->buffer ? lay_out(&sheeting) : -ENOMEM;
-	free(sheeting.remap->buffer);
+	result = lay_out(&sheeting);
 	remap_end(sheeting.remap);
 	return result;
 }

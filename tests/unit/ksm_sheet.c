@@ -431,28 +431,25 @@ Test(ksm_sheet, a_vmm_that_has_not_mapped_what_it_says_ends_without_being_waited
 /* A page is written while its region becomes a sheet: by hand, since the scanner would wait for it to rest. */
 static u64 lost_on_the_way_out(u64 place)
 {
-	u64 pages[REGION_PAGES / 64], lost = 0;
+	struct plan plan = {.count = 0};
+	u64 lost = 0;
 
-	for (u32 i = 0; i < REGION_PAGES / 64; i++)
-		pages[i] = 0xaaaaaaaaaaaaaaaaULL;
+	for (u32 i = 1; i < REGION_PAGES; i += 2) {
+		plan_share(&plan, i, i);
+		bits_put(plan.promote, i, true);
+	}
 	for (u32 tries = 0; tries < 40 && !lost; tries++) {
 		struct ksm_rig rig;
 		struct ksm_hammer hammer;
-		struct plan plan = {.sheet = true};
-		struct sheet sheet = {.pages = pages, .least = 1};
 
 		ksm_rig_start(&rig, &plain);
 		fill(&rig, 0);
-		memcpy(plan.promote, pages, sizeof(pages));
-		sheet.store = &rig.ksm->source;
-		rig.ksm->plan = &plan;
 		ksm_hammer_start(&hammer, &rig.guests[0], place);
 		for (u32 i = 0; i < 5; i++) {
-			cr_expect_gt(remap_sheet(rig.guests[0].space, 0, &sheet), 0);
+			cr_expect_gt(sheet_region(rig.ksm, rig.guests[0].space, 0, &plan), 0);
 			remap_home(rig.guests[0].space, 0, true);
 		}
 		lost = ksm_hammer_stop(&hammer);
-		rig.ksm->plan = NULL;
 		ksm_rig_stop(&rig);
 		if (!remap_test_skip_protect && tries == 3)
 			break;
