@@ -20,7 +20,7 @@
 #include "bench/rig.h"
 #include "lib/clock.h"
 
-#define MERGE_BYTES (96 * MiB)
+#define MERGE_BYTES (1 * GiB)
 #define SCAN_BYTES  (512 * MiB) /* what is looked up is larger than a processor's caches then */
 #define PAGES	    (MERGE_BYTES / PAGE_SIZE)
 #define TWINS	    (PAGES / 4) /* pages that go when all is merged */
