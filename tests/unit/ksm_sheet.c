@@ -144,6 +144,25 @@ Test(ksm_sheet, when_memory_is_short_own_pages_come_home)
 	stop(&rig);
 }
 
+/* Nobody has mapped it there, which does not say that nobody uses it. */
+Test(ksm_sheet, what_came_home_is_not_taken_for_cold)
+{
+	struct region *region;
+	struct ksm_rig rig;
+
+	start(&rig);
+	region = space_region(rig.guests[1].space, 0);
+	region->unmapped_s = 5;
+	region->sampled = true;
+	region->used = 0;
+	atomic_store(&rig.memory.reclaiming, true);
+	ksm_bring_home(rig.ksm);
+	cr_expect_eq(region->unmapped_s, 0);
+	cr_expect_neq(region->used, 0);
+	region->sampled = false;
+	stop(&rig);
+}
+
 Test(ksm_sheet, where_mappings_are_few_all_of_the_region_comes_home)
 {
 	static const struct ksm_rig_options few = {.bytes = BYTES, .vma_budget = 100};
@@ -258,21 +277,39 @@ Test(ksm_sheet, a_region_with_absent_pages_is_none)
 }
 
 /* A third guest has what was one's own, and nothing else. */
+static void fill_as_own(struct ksm_rig *rig, const struct ksm_rig_options *options)
+{
+	ksm_rig_start(rig, options);
+	fill(rig, 0);
+	fill(rig, 1);
+	ksm_rig_scan(rig);
+	expect_nearly(ksm_rig_stats(rig).pages_sharing, PAGES / 2);
+	for (u64 i = 0; i < PAGES; i++)
+		ksm_rig_write(&rig->guests[2], i, i % 2 ? 50 : content_of(0, i));
+	ksm_rig_scan(rig);
+	cr_expect_eq(wrong_pages(rig, 0) + wrong_pages(rig, 1), 0);
+	cr_expect_eq(wrong_pages(rig, 2), PAGES);
+}
+
 Test(ksm_sheet, own_pages_are_shared_when_another_guest_has_them)
 {
 	struct ksm_rig rig;
 
-	ksm_rig_start(&rig, &plain);
-	fill(&rig, 0);
-	fill(&rig, 1);
-	ksm_rig_scan(&rig);
-	expect_nearly(ksm_rig_stats(&rig).pages_sharing, PAGES / 2);
-	for (u64 i = 0; i < PAGES; i++)
-		ksm_rig_write(&rig.guests[2], i, i % 2 ? 50 : content_of(0, i));
-	ksm_rig_scan(&rig);
+	fill_as_own(&rig, &plain);
 	expect_nearly(ksm_rig_stats(&rig).pages_sharing, PAGES);
-	cr_expect_eq(wrong_pages(&rig, 0) + wrong_pages(&rig, 1), 0);
-	cr_expect_eq(wrong_pages(&rig, 2), PAGES);
+	stop(&rig);
+}
+
+/* ... but not when what is left of it would take more mappings than there are. */
+Test(ksm_sheet, where_mappings_are_few_own_pages_stay)
+{
+	static const struct ksm_rig_options few = {.bytes = BYTES, .vma_budget = 100};
+	struct ksm_rig rig;
+
+	fill_as_own(&rig, &few);
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		cr_expect_leq(atomic_load(&rig.guests[i].space->counters.vmas), 100);
+	expect_nearly(ksm_rig_stats(&rig).pages_sharing, PAGES / 2);
 	stop(&rig);
 }
 
@@ -333,6 +370,22 @@ Test(ksm_sheet, without_memory_for_own_pages_there_is_no_sheet)
 	stop(&rig);
 }
 
+/* Of all guests together, since nothing can evict it: the rest is mapped run by run. */
+Test(ksm_sheet, what_is_its_guests_own_is_bounded)
+{
+	static const struct ksm_rig_options tight = {.bytes = BYTES, .budget = 19 * MiB};
+	struct ksm_rig rig;
+	u64 own;
+
+	start_with(&rig, &tight);
+	own = ksm_rig_stats(&rig).pages_own * PAGE_SIZE;
+	cr_expect_gt(own, tight.budget / 8);
+	cr_expect_leq(own, tight.budget / 4 + REGION_SIZE / 2);
+	expect_nearly(ksm_rig_stats(&rig).pages_sharing, (KSM_RIG_GUESTS - 1) * PAGES / 2);
+	expect_all_right(&rig);
+	stop(&rig);
+}
+
 /* Its VMM is gone, or cannot do what it is asked: nothing of the others is lost, and all memory is accounted for. */
 static void expect_survivors(struct mem_guest *lost, struct ksm_rig *rig)
 {
@@ -363,6 +416,19 @@ Test(ksm_sheet, a_vmm_that_cannot_move_its_region_is_stopped)
 	rig.guests[1].refused = SPACE_REMAP_MOVE;
 	ksm_rig_scan(&rig);
 	cr_expect(rig.guests[1].failed);
+	expect_survivors(&rig.guests[1], &rig);
+}
+
+/* Nor does it ever come to be known what that is: it counts until the guest has ended. */
+Test(ksm_sheet, a_vmm_that_cannot_stage_is_stopped)
+{
+	struct ksm_rig rig;
+
+	start_filled(&rig, &plain);
+	rig.guests[1].refused = SPACE_REMAP_STAGE;
+	ksm_rig_scan(&rig);
+	cr_expect(rig.guests[1].failed);
+	cr_expect_eq(rig.guests[1].space->remap.stray_bytes, REGION_SIZE);
 	expect_survivors(&rig.guests[1], &rig);
 }
 
@@ -455,6 +521,38 @@ static u64 lost_on_the_way_out(u64 place)
 			break;
 	}
 	return lost;
+}
+
+/* A sheet that its pages do not fit is given up: of 256 pages only these few may become frames. */
+static s64 give_up_sheet(struct ksm_rig *rig)
+{
+	struct plan plan = {.count = 0};
+
+	for (u32 i = 1; i < REGION_PAGES; i += 2)
+		plan_share(&plan, i, i);
+	for (u32 i = 1; i < 17; i += 2)
+		bits_put(plan.promote, i, true);
+	return sheet_region(rig->ksm, rig->guests[0].space, 0, &plan);
+}
+
+/* All of a region is writable then: what its guest has called free it may use unseen. */
+Test(ksm_sheet, nothing_is_hinted_any_more_when_a_sheet_is_given_up)
+{
+	static const struct ksm_rig_options small = {.bytes = BYTES, .small = true};
+	struct space *space;
+	struct ksm_rig rig;
+
+	ksm_rig_start(&rig, &small);
+	fill(&rig, 0);
+	space = rig.guests[0].space;
+	cr_expect_eq(drop_hinted(space, 0, REGION_PAGES, 1), 0);
+	cr_expect_eq(give_up_sheet(&rig), 0);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_shared, 0);
+	ksm_rig_write(&rig.guests[0], 80, 5);
+	cr_expect_eq(drop_hinted(space, 0, REGION_PAGES, 2), 0);
+	cr_expect(ksm_rig_check(&rig.guests[0], 80, 5));
+	cr_expect_eq(wrong_pages(&rig, 0), 1);
+	stop(&rig);
 }
 
 Test(ksm_sheet, no_write_is_lost_on_the_way_out)

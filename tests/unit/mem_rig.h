@@ -63,7 +63,7 @@ struct mem_guest {
 	_Atomic u32 zaps;
 	/* Called by remap() after it has mapped a range of frames. May be NULL. */
 	void (*mapped)(struct mem_guest *guest, const struct space_remap *range);
-	u64 refused;	    /* remap() of this frame_offset fails; 0: of none */
+	u64 refused;	    /* remap() of what has this for an offset fails; 0: of none */
 	_Atomic u64 rounds; /* of the handler, each ends with nothing left to do */
 	char why[512];
 };

@@ -178,9 +178,12 @@ static int plugs(const char *path)
 
 	peer_introduce(&guest, path, "plugs", 64 * MiB);
 	peer_map(&guest, part);
+	guest.stage = guest.at + 6 * part;
 	peer_send_memory(&guest, guest.uffd);
 	EXPECT(peer_await(guest.socket, ATTACH_START, &(union attach_message){0}, (int[2]){0}));
 	peer_listen(&guest);
+	EXPECT(peer_plug(&guest, ATTACH_PLUG_IN, (u64)(uintptr_t)guest.stage - part + REGION_SIZE,
+			 32 * MiB, part) == EEXIST);
 	for (u32 turn = 0; turn < 3; turn++) {
 		u64 hva;
 

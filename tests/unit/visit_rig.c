@@ -334,6 +334,7 @@ void peer_send_memory(struct peer_guest *guest, int fd)
 	union attach_message message = {
 		.memory = {.accel = ATTACH_ACCEL_THREAD,
 			   .count = 1,
+			   .stage = (u64)(uintptr_t)guest->stage,
 			   .regions = {{0, (u64)(uintptr_t)guest->at, 0, guest->bytes}}}};
 
 	EXPECT(!attach_send(guest->socket, &message, ATTACH_MEMORY, sizeof(message.memory), 0, &fd,

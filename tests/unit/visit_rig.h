@@ -66,6 +66,7 @@ struct peer_guest {
 	u8 *at;
 	u64 bytes;     /* mapped */
 	u64 ram_bytes; /* of the file */
+	u8 *stage;     /* where it says that it stages regions, or NULL */
 	u32 serial;
 };
 
