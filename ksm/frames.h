@@ -74,7 +74,7 @@ struct frames_part {
 };
 
 /* frames_find() and frames_add() for these places, those of `asked`, a bit each: a frame is made where there is none and
- * `make` says so. Returns which pages have a reference now. */
+ * `make` says so, and memory for all that may be made. Returns which pages have a reference now. */
 u32 frames_share(struct frames *frames, const struct frames_part *part, u32 asked, u32 make);
 
 /* Gives a reference back to each of `count` frames. */

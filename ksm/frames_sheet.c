@@ -8,7 +8,8 @@
 
 #define CANDIDATES_MAX 8U
 #define BLOCKS_MAX     64U /* that are looked at for room at once */
-#define COMPARE_PAGES  8U  /* so many stay in a processor's first cache */
+#define COMPARE_PAGES                                                                              \
+	8U /* that are read at once: a few, so that they are compared where they still are, in a cache */
 
 /* Sheets that have frames like some of the pages, and how many. */
 struct vote {

@@ -83,8 +83,8 @@ struct ksm {
 	_Atomic u32 pages_to_scan;
 	u64 scan_began_ns, scan_began_cpu_ns, scan_pages;
 	u64 home_due_ns;
-	_Alignas(64) u8 copy[SHEET_PART *
-			     PAGE_SIZE]; /* pages to be looked at, or on their way into a sheet */
+	/* Pages to be looked at, or on their way into a sheet. */
+	_Alignas(PAGE_SIZE) u8 copy[SHEET_PART * PAGE_SIZE];
 
 	/* The thread. */
 	pthread_t thread;

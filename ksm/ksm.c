@@ -619,12 +619,13 @@ static void *scan_thread(void *argument)
 
 int ksm_create(const struct ksm_options *options, struct ksm **out)
 {
-	struct ksm *ksm = calloc(1, sizeof(*ksm));
+	struct ksm *ksm = aligned_alloc(_Alignof(struct ksm), sizeof(*ksm));
 
 	if (!ksm) {
 		log_error("no memory for the sharing of pages");
 		return -ENOMEM;
 	}
+	memset(ksm, 0, sizeof(*ksm));
 	ksm->options = ksm->wanted = *options;
 	ksm->memory = options->memory;
 	ksm->source.ops = &source_ops;

@@ -67,8 +67,10 @@ static bool makes_any(const struct plan *plan)
 /* A sheet whose frames lie in a store from first_frame on. */
 struct ksm_sheet {
 	struct sheet sheet;
+	struct ksm *ksm;
+	const struct space *space;
 	const struct plan *plan;
-	struct frames *frames;
+	u32 domain;
 	u32 first_frame;
 };
 
@@ -79,12 +81,16 @@ static u32 share(const struct sheet *base, u32 place, const u8 *pages, u32 asked
 	u64 hashes[SHEET_PART];
 	struct frames_part part = {sheet->first_frame + place, pages, hashes};
 
+	/* Its guest is alone from now on (manager/resalt.c). */
+	if (ksm_domain_of(sheet->ksm, sheet->space) != sheet->domain)
+		return 0;
 	for (u32 left = asked; left; left &= left - 1) {
 		u32 i = (u32)__builtin_ctz(left);
 
 		hashes[i] = ksm_hash(pages + i * PAGE_SIZE);
 	}
-	return frames_share(sheet->frames, &part, asked, bits_part(promote, place));
+	return frames_share(sheet->ksm->domains[sheet->domain].frames, &part, asked,
+			    bits_part(promote, place));
 }
 
 s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, const struct plan *plan)
@@ -95,15 +101,17 @@ s64 sheet_region(struct ksm *ksm, struct space *space, u64 first, const struct p
 			  .least = plan->count / 4 * 3,
 			  .copies = ksm->copy,
 			  .share = share},
+		.ksm = ksm,
+		.space = space,
 		.plan = plan,
+		.domain = domain,
 	};
 	s64 taken;
 
 	if (domain == UINT32_MAX || !suits(ksm, space, plan))
 		return 0;
-	sheet.frames = ksm->domains[domain].frames;
-	sheet.first_frame =
-		frames_choose_sheet(sheet.frames, plan->hashes, plan->take, makes_any(plan));
+	sheet.first_frame = frames_choose_sheet(ksm->domains[domain].frames, plan->hashes,
+						plan->take, makes_any(plan));
 	if (sheet.first_frame == FRAMES_NO_SHEET)
 		return 0;
 	sheet.sheet.payload = domain_payload(domain, sheet.first_frame);

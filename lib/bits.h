@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets of small numbers, as of the pages of a region: number i is bit i of a row of words. */
+/* Sets of numbers, as of the pages of a region: number i is bit i of a row of words. */
 #ifndef LIB_BITS_H
 #define LIB_BITS_H
 

@@ -2,7 +2,6 @@
 /* The way out of a region as a whole: one mapping, and what is not shared between. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/bits.h"
@@ -47,7 +46,7 @@ static bool all_fit(struct sheeting *sheeting)
 	return true;
 }
 
-/* Holds or releases frames, a bit each. */
+/* Holds, releases or forgets frames, a bit each. */
 static void each_frame(struct sheeting *sheeting, const u64 places[REGION_PAGES / 64],
 		       void (*call)(struct sharing *sharing, u64 payload, u32 count))
 {

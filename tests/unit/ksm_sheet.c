@@ -386,6 +386,26 @@ Test(ksm_sheet, what_is_its_guests_own_is_bounded)
 	stop(&rig);
 }
 
+/* As when it is about to change its domain. */
+static void leave_domain(struct mem_guest *guest)
+{
+	atomic_store(&guest->space->salt, SALT_ALONE);
+}
+
+Test(ksm_sheet, who_leaves_its_domain_meanwhile_shares_nothing)
+{
+	struct ksm_rig rig;
+
+	start_filled(&rig, &plain);
+	rig.guests[1].staged = leave_domain;
+	ksm_rig_scan(&rig);
+	cr_expect_eq(ksm_rig_stats(&rig).sheets, (KSM_RIG_GUESTS - 1) * REGIONS);
+	cr_expect_eq(atomic_load(&rig.guests[1].space->counters.foreign), 0);
+	cr_expect_eq(mem_guest_file_pages(&rig.guests[1]), PAGES);
+	expect_all_right(&rig);
+	stop(&rig);
+}
+
 /* Its VMM is gone, or cannot do what it is asked: nothing of the others is lost, and all memory is accounted for. */
 static void expect_survivors(struct mem_guest *lost, struct ksm_rig *rig)
 {

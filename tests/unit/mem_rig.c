@@ -202,13 +202,16 @@ static int guest_remap(struct space_client *client, const struct space_remap *ra
 
 	for (u32 i = 0; i < count; i++) {
 		bool home = ranges[i].frame_offset == SPACE_REMAP_HOME;
+		bool stage = ranges[i].file_offset == SPACE_REMAP_STAGE;
 
 		if (guest->refused && (ranges[i].frame_offset == guest->refused ||
 				       ranges[i].file_offset == guest->refused))
 			return -ENOMEM;
 		map_range(guest, &ranges[i]);
-		if (guest->mapped && !home && ranges[i].file_offset != SPACE_REMAP_STAGE)
+		if (guest->mapped && !home && !stage)
 			guest->mapped(guest, &ranges[i]);
+		if (guest->staged && stage)
+			guest->staged(guest);
 	}
 	space_remapped(guest->space);
 	return 0;

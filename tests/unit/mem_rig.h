@@ -63,6 +63,8 @@ struct mem_guest {
 	_Atomic u32 zaps;
 	/* Called by remap() after it has mapped a range of frames. May be NULL. */
 	void (*mapped)(struct mem_guest *guest, const struct space_remap *range);
+	/* ... and after it has staged them. May be NULL. */
+	void (*staged)(struct mem_guest *guest);
 	u64 refused;	    /* remap() of what has this for an offset fails; 0: of none */
 	_Atomic u64 rounds; /* of the handler, each ends with nothing left to do */
 	char why[512];
