@@ -77,19 +77,15 @@ static void protect_groups(struct look *look, u32 from, u32 to)
 /* Watches groups that have been steady, before they are read. Region's lock held. */
 static void watch(struct look *look, u32 groups)
 {
+	const u64 wanted = groups;
+
 	if (look->region->mapping == REGION_WHOLE) {
 		if (groups != ALL_GROUPS || region_arm(look->space, look->first))
 			return;
 		look->region->watched = true;
 	}
-	for (u32 from = 0, to; from < REGION_GROUPS; from = to) {
-		to = from + 1;
-		if (!(groups >> from & 1))
-			continue;
-		while (to < REGION_GROUPS && groups >> to & 1)
-			to++;
+	for (u32 from, to = 0; bits_next_run(&wanted, REGION_GROUPS, &from, &to);)
 		protect_groups(look, from, to);
-	}
 }
 
 /* Leaves out groups that keep changing. */

@@ -13,6 +13,7 @@
 struct sheeting {
 	struct remap *remap;
 	const struct sheet *sheet;
+	u64 home[REGION_PAGES / 64];   /* were in the RAM file, others in this sheet, a bit each */
 	u64 shared[REGION_PAGES / 64]; /* will show their frames, which are held, a bit each */
 	u32 new_shared;		       /* of them, pages that were not shared before */
 	u64 taken;		       /* bytes of the budget, for pages in the VMM's own memory */
@@ -63,8 +64,10 @@ static void hold_all(struct sheeting *sheeting)
 
 	for (u32 i = 0; i < REGION_PAGES; i++) {
 		page_hold(&remap->space->table, remap->first + i);
-		bits_put(sheeting->shared, i, page_word_state(remap->words[i]) == PAGE_SHARED);
+		bits_put(sheeting->home, i, page_word_at_home(remap->words[i]));
 	}
+	for (u32 i = 0; i < ARRAY_SIZE(sheeting->home); i++)
+		sheeting->shared[i] = ~sheeting->home[i];
 	each_frame(sheeting, sheeting->shared, remap->space->memory->sharing->ops->hold);
 	remap->region->held += REGION_PAGES;
 	remap->count = 1;
@@ -72,20 +75,15 @@ static void hold_all(struct sheeting *sheeting)
 }
 
 /* Lets writes through again to pages of the RAM file, as they were. Region's lock held. */
-static void thaw(struct remap *remap)
+static void thaw(struct sheeting *sheeting)
 {
-	region_forget_hints(remap->space, remap->first, REGION_PAGES);
-	for (u32 from = 0, to; from < REGION_PAGES; from = to) {
-		bool home = page_word_at_home(remap->words[from]);
+	struct remap *remap = sheeting->remap;
 
-		for (to = from + 1;
-		     to < REGION_PAGES && page_word_at_home(remap->words[to]) == home;)
-			to++;
-		if (home)
-			uffd_unprotect(remap->space->options.uffd,
-				       space_hva(remap->space, remap->first + from),
-				       (to - from) * PAGE_SIZE);
-	}
+	region_forget_hints(remap->space, remap->first, REGION_PAGES);
+	for (u32 from, end = 0; bits_next_run(sheeting->home, REGION_PAGES, &from, &end);)
+		uffd_unprotect(remap->space->options.uffd,
+			       space_hva(remap->space, remap->first + from),
+			       (end - from) * PAGE_SIZE);
 	remap->region->clean = 0;
 }
 
@@ -96,10 +94,8 @@ static void release_frames(struct sheeting *sheeting)
 	u64 taken[REGION_PAGES / 64];
 
 	each_frame(sheeting, sheeting->shared, sharing->ops->release);
-	for (u32 i = 0; i < REGION_PAGES; i++)
-		bits_put(taken, i,
-			 bits_have(sheeting->shared, i) &&
-				 page_word_at_home(sheeting->remap->words[i]));
+	for (u32 i = 0; i < ARRAY_SIZE(taken); i++)
+		taken[i] = sheeting->shared[i] & sheeting->home[i];
 	each_frame(sheeting, taken, sharing->ops->forget);
 }
 
@@ -108,7 +104,7 @@ static s64 give_up(struct sheeting *sheeting, int result)
 	struct remap *remap = sheeting->remap;
 
 	pthread_mutex_lock(&remap->region->lock);
-	thaw(remap);
+	thaw(sheeting);
 	remap_release(remap);
 	pthread_mutex_unlock(&remap->region->lock);
 	release_frames(sheeting);
@@ -183,11 +179,8 @@ static void share(struct sheeting *sheeting, u32 from)
 {
 	const struct sheet *sheet = sheeting->sheet;
 	u64 shared[REGION_PAGES / 64] = {0};
-	u32 asked = 0, found;
+	u32 asked = bits_part(sheeting->home, from) & bits_part(sheet->pages, from), found;
 
-	for (u32 i = 0; i < SHEET_PART; i++)
-		asked |= (u32)page_word_at_home(sheeting->remap->words[from + i]) << i;
-	asked &= bits_part(sheet->pages, from);
 	if (!asked)
 		return;
 	found = sheet->share(sheet, from, sheet->copies, asked);
@@ -269,7 +262,7 @@ static void commit_page(struct sheeting *sheeting, u32 place, struct away *away)
 	u64 index = remap->first + place, payload = payload_at(sheeting->sheet, place);
 	bool shared = bits_have(sheeting->shared, place), broken = shared && remap->broken[place];
 
-	if (page_word_at_home(remap->words[place])) {
+	if (bits_have(sheeting->home, place)) {
 		page_set(table, index,
 			 shared ? page_word(PAGE_SHARED, payload)
 				: page_word(PAGE_RESIDENT, payload | PAGE_OWN));

@@ -128,8 +128,9 @@ struct pages {
 	struct frames_part part;
 };
 
-static void fill(struct pages *pages, const struct store *store)
+static void start_with_pages(struct store *store, struct pages *pages)
 {
+	start(store);
 	for (u32 i = 0; i < 32; i++) {
 		memset(pages->plain + i * PAGE_SIZE, (int)i + 1, PAGE_SIZE);
 		pages->hashes[i] = i + 1;
@@ -144,14 +145,19 @@ static void put_all(struct store *store, u32 pages)
 			frames_put(store->frames, store->index[0] + i, 1);
 }
 
+static void stop_full(struct store *store)
+{
+	frames_put(store->frames, store->index[0], COUNT);
+	stop(store);
+}
+
 Test(ksm_frames, a_part_of_a_sheet_finds_its_frames_and_makes_others)
 {
 	static struct pages pages;
 	struct store store;
 	u8 page[PAGE_SIZE];
 
-	start(&store);
-	fill(&pages, &store);
+	start_with_pages(&store, &pages);
 	cr_expect_eq(frames_share(store.frames, &pages.part, 0x0fff5055, 0x05f0f0f0), 0x05f05055);
 	cr_expect_eq(frames_references(store.frames, store.index[0]), 2);
 	cr_expect_eq(frames_references(store.frames, store.index[0] + 1), 1);
@@ -160,8 +166,7 @@ Test(ksm_frames, a_part_of_a_sheet_finds_its_frames_and_makes_others)
 	cr_expect_eq(page[0], 27);
 	put_all(&store, 0x05f05055);
 	cr_expect_eq(in_file(&store), COUNT);
-	frames_put(store.frames, store.index[0], COUNT);
-	stop(&store);
+	stop_full(&store);
 }
 
 Test(ksm_frames, a_part_of_a_sheet_has_no_page_whose_place_another_has)
@@ -170,8 +175,7 @@ Test(ksm_frames, a_part_of_a_sheet_has_no_page_whose_place_another_has)
 	struct frames_stats stats;
 	struct store store;
 
-	start(&store);
-	fill(&pages, &store);
+	start_with_pages(&store, &pages);
 	pages.plain[3 * PAGE_SIZE + 77]++; /* like its frame by its hash alone */
 	pages.hashes[5] = 99;
 	cr_expect_eq(frames_share(store.frames, &pages.part, 0xff, 0xff), 0xd7);
@@ -179,8 +183,7 @@ Test(ksm_frames, a_part_of_a_sheet_has_no_page_whose_place_another_has)
 	cr_expect_eq(stats.collisions, 1);
 	cr_expect_eq(stats.frames, COUNT);
 	put_all(&store, 0xd7);
-	frames_put(store.frames, store.index[0], COUNT);
-	stop(&store);
+	stop_full(&store);
 }
 
 Test(ksm_frames, a_part_of_a_sheet_stops_at_max_sharing)
@@ -188,14 +191,12 @@ Test(ksm_frames, a_part_of_a_sheet_stops_at_max_sharing)
 	static struct pages pages;
 	struct store store;
 
-	start(&store);
-	fill(&pages, &store);
+	start_with_pages(&store, &pages);
 	frames_set_max_sharing(store.frames, 2);
 	cr_expect_eq(frames_share(store.frames, &pages.part, 3, 0), 3);
 	cr_expect_eq(frames_share(store.frames, &pages.part, 7, 7), 4);
 	put_all(&store, 7);
-	frames_put(store.frames, store.index[0], COUNT);
-	stop(&store);
+	stop_full(&store);
 }
 
 Test(ksm_frames, without_memory_a_part_of_a_sheet_finds_and_makes_nothing)
@@ -204,14 +205,12 @@ Test(ksm_frames, without_memory_a_part_of_a_sheet_finds_and_makes_nothing)
 	struct store store;
 	u64 taken;
 
-	start(&store);
-	fill(&pages, &store);
+	start_with_pages(&store, &pages);
 	taken = budget_free(&store.memory.budget);
 	budget_charge(&store.memory.budget, taken);
 	cr_expect_eq(frames_share(store.frames, &pages.part, UINT32_MAX, UINT32_MAX), 0xffff);
 	cr_expect_eq(in_file(&store), COUNT);
 	budget_give(&store.memory.budget, taken);
 	put_all(&store, 0xffff);
-	frames_put(store.frames, store.index[0], COUNT);
-	stop(&store);
+	stop_full(&store);
 }

@@ -428,14 +428,19 @@ Test(ksm_sheet, a_vmm_that_is_gone_is_no_loss_to_others)
 	expect_survivors(&rig.guests[1], &rig);
 }
 
+static void start_refusing(struct ksm_rig *rig, u64 refused)
+{
+	start_filled(rig, &plain);
+	rig->guests[1].refused = refused;
+	ksm_rig_scan(rig);
+	cr_expect(rig->guests[1].failed);
+}
+
 Test(ksm_sheet, a_vmm_that_cannot_move_its_region_is_stopped)
 {
 	struct ksm_rig rig;
 
-	start_filled(&rig, &plain);
-	rig.guests[1].refused = SPACE_REMAP_MOVE;
-	ksm_rig_scan(&rig);
-	cr_expect(rig.guests[1].failed);
+	start_refusing(&rig, SPACE_REMAP_MOVE);
 	expect_survivors(&rig.guests[1], &rig);
 }
 
@@ -444,10 +449,7 @@ Test(ksm_sheet, a_vmm_that_cannot_stage_is_stopped)
 {
 	struct ksm_rig rig;
 
-	start_filled(&rig, &plain);
-	rig.guests[1].refused = SPACE_REMAP_STAGE;
-	ksm_rig_scan(&rig);
-	cr_expect(rig.guests[1].failed);
+	start_refusing(&rig, SPACE_REMAP_STAGE);
 	cr_expect_eq(rig.guests[1].space->remap.stray_bytes, REGION_SIZE);
 	expect_survivors(&rig.guests[1], &rig);
 }
