@@ -3,6 +3,9 @@
 
 /* Weight of what was before, so that one odd scan does not turn everything. */
 #define KEEP 0.7
+/* What was before is forgotten over so many pages. */
+#define WORTH_PAGES 16384UL
+#define WORTH_LEAST (ADVISOR_WORTH_MAX / 16)
 
 /* Pages between two pauses that cost all of the processor time that is allowed: work / (work + pause) is at
  * most max_cpu. */
@@ -29,10 +32,18 @@ u32 advisor_next(struct advisor *advisor, const struct advisor_scan *scan, u32 p
 	return (u32)MIN(MAX(pages, ADVISOR_MIN_PAGES), ADVISOR_MAX_PAGES);
 }
 
-/* A batch that saw everything for the first time says nothing. */
 u32 advisor_worth(u32 worth, u64 steady, u64 taken)
 {
-	if (!steady)
-		return worth;
-	return (u32)((3UL * worth + ADVISOR_WORTH_MAX * MIN(taken, steady) / steady) / 4);
+	steady = MIN(steady, WORTH_PAGES);
+	return (u32)((worth * (WORTH_PAGES - steady) + ADVISOR_WORTH_MAX * MIN(taken, steady)) /
+		     WORTH_PAGES);
+}
+
+enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes, u64 budget_bytes)
+{
+	u64 enough = budget_bytes / (pace == ADVISOR_HURRY ? 2 : 4);
+
+	if (worth < WORTH_LEAST)
+		return ADVISOR_IDLE;
+	return free_bytes < enough ? ADVISOR_HURRY : ADVISOR_WORTH;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How many pages to scan between two pauses, so that a full scan takes the time that is wanted and no more
- * processor time than is allowed: KSM's scan-time advisor (Documentation/admin-guide/mm/ksm.rst). A pure
- * function of what the last full scan took.
+ * processor time than is allowed: KSM's scan-time advisor (Documentation/admin-guide/mm/ksm.rst). And how urgent the scan is.
+ * Pure functions.
  */
 #ifndef KSM_ADVISOR_H
 #define KSM_ADVISOR_H
@@ -26,11 +26,22 @@ struct advisor_scan {
 };
 
 /*
- * What a scan is worth, in 1024ths: how many of the pages that it found unchanged it shared, smoothed over the batches.
- * `worth` is what it was before a batch that found `steady` pages unchanged and shared `taken`.
+ * What a scan is worth, in 1024ths: how many of the pages that it found unchanged it shared, smoothed over 16384
+ * of them. `worth` is what it was before `steady` pages were found unchanged, of which `taken` were shared.
  */
 #define ADVISOR_WORTH_MAX 1024U
 u32 advisor_worth(u32 worth, u64 steady, u64 taken);
+
+/*
+ * Nobody waits for a scan. But where it shares one in sixteen of the pages that had not changed, its time is well spent; and
+ * where memory is short too it spares guests more than it takes from them: a look takes a microsecond, and a page swapped out
+ * and in some sixty.
+ */
+enum advisor_pace { ADVISOR_IDLE, ADVISOR_WORTH, ADVISOR_HURRY };
+
+/* The pace of a scan that is worth so much, with so many bytes free of the budget. `pace`, as it is: memory is short when less
+ * than a quarter is free, and then until half is. */
+enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes, u64 budget_bytes);
 
 /* pages_to_scan for the next scan, after one with `pages_to_scan`. */
 u32 advisor_next(struct advisor *advisor, const struct advisor_scan *scan, u32 pages_to_scan);

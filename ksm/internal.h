@@ -40,6 +40,19 @@ struct partner {
 #define COPY_GROUPS 2U
 _Static_assert(COPY_GROUPS *GROUP_PAGES == SHEET_PART, "one buffer for both");
 
+/* The next region that something is done with. */
+struct cursor {
+	u32 space;
+	u64 region;
+};
+
+/* A way round all guests, which brings home what they wrote. */
+struct home_round {
+	struct cursor at;
+	bool under_way;
+	bool asked; /* somebody waits for it */
+};
+
 /* What is to become of a region's pages, a bit each. */
 struct plan {
 	u64 take[REGION_PAGES / 64];	/* to be shared or dropped */
@@ -70,27 +83,29 @@ struct ksm {
 	struct ksm_options options;
 	struct track tracks[MEMORY_MAX_SPACES];
 	u64 track_bytes;
-	u32 cursor_space;
-	u64 cursor_region;
+	struct cursor scan_at;
 	const struct plan *plan; /* of the region that is being shared */
 	struct partner partners[PARTNERS_MAX];
 	u32 partner_count;
 	u64 unshared, changing; /* of the scan under way */
-	u64 steady, taken;	/* of the batch: pages that had not changed, and that were shared or dropped */
-	u32 worth;		/* of the scan: advisor_worth() */
-	bool hurries;
+	u64 steady,
+		taken; /* of the call: pages that had not changed, and that were shared or dropped */
+	u32 worth;     /* of the scan: advisor_worth() */
 	struct advisor advisor;
 	_Atomic u32 pages_to_scan;
 	u64 scan_began_ns, scan_began_cpu_ns, scan_pages;
-	u64 home_due_ns;
 	/* Pages to be looked at, or on their way into a sheet. */
 	_Alignas(PAGE_SIZE) u8 copy[SHEET_PART * PAGE_SIZE];
 
 	/* The thread. */
 	pthread_t thread;
 	bool started;
+	enum advisor_pace pace; /* of the scan */
+	int nice;
 	_Atomic bool stop;
 	_Atomic bool home_wanted;
+	struct home_round home;
+	u64 home_due_ns;
 	sem_t wake;
 
 	_Atomic u64 pages_unshared, pages_volatile, pages_scanned, pages_skipped, full_scans;
@@ -102,6 +117,9 @@ struct ksm {
 u64 ksm_hash(const void *page);
 struct domain *ksm_domain(struct ksm *ksm, u64 payload);
 u32 ksm_domain_of(struct ksm *ksm, const struct space *space); /* UINT32_MAX: none */
+
+/* home.c: goes on with a round, and ends it when it has been everywhere. Brings home up to some more pages than `pages`. */
+void home_go_on(struct ksm *ksm, struct home_round *round, u64 pages);
 
 /* track.c: what is remembered of a space, made when it is new; NULL when there is no memory or no domain. */
 struct track *track_get(struct ksm *ksm, const struct space *space);

@@ -5,32 +5,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "ksm/internal.h"
 #include "lib/clock.h"
 #include "lib/hash.h"
 #include "lib/log.h"
-#include "lib/thread.h"
-#include "mem/fill.h"
-#include "mem/remap.h"
 
 /* Kernel memory that a mapping takes, its page tables included; measured. */
 #define VMA_BYTES 560
-/* Nobody waits for the scan... */
-#define NICE 10
-/*
- * ... but where memory is short, less than a quarter is free, and of the pages that had not changed it shares one in
- * sixteen: then it spares guests more than it takes from them. A look takes a microsecond, and a page swapped out and
- * in some sixty.
- */
-#define NICE_HURRY  (-10)
-#define HURRY_FREE  4
-#define HURRY_WORTH (ADVISOR_WORTH_MAX / 16)
-/* Written pages wait at most that long to be brought home: more of them come together. */
-#define HOME_PERIOD (500 * NSEC_PER_MSEC)
 
 u32 ksm_test_hash_bits = 64;
 
@@ -234,12 +216,12 @@ static u64 scan_space(struct ksm *ksm, struct space *space, u64 pages)
 	u64 looked = 0;
 
 	if (!track)
-		ksm->cursor_region = space->region_count;
-	while (ksm->cursor_region < space->region_count && looked < pages && !ksm->partner_count &&
+		ksm->scan_at.region = space->region_count;
+	while (ksm->scan_at.region < space->region_count && looked < pages && !ksm->partner_count &&
 	       !atomic_load(&space->failed) && !atomic_load(&space->remap.gone))
-		looked += scan_region(ksm, space, track, ksm->cursor_region++) + 1;
+		looked += scan_region(ksm, space, track, ksm->scan_at.region++) + 1;
 	if (looked < pages && !ksm->partner_count)
-		ksm->cursor_region = space->region_count;
+		ksm->scan_at.region = space->region_count;
 	return looked;
 }
 
@@ -248,12 +230,12 @@ static bool scan_batch(struct ksm *ksm, u64 pages)
 	u64 looked = 0;
 
 	while (looked < pages) {
-		struct space *space = memory_get_space(ksm->memory, ksm->cursor_space);
+		struct space *space = memory_get_space(ksm->memory, ksm->scan_at.space);
 		bool there = space, more = false;
 
 		if (there) {
 			looked += scan_space(ksm, space, pages - looked);
-			more = ksm->cursor_region < space->region_count;
+			more = ksm->scan_at.region < space->region_count;
 			space_put(space);
 		}
 		/* Their VMMs are waited for, and one thread hears all VMMs: it must not wait meanwhile for a
@@ -262,13 +244,12 @@ static bool scan_batch(struct ksm *ksm, u64 pages)
 		if (more)
 			continue;
 		if (!there)
-			track_drop(ksm, &ksm->tracks[ksm->cursor_space]);
-		ksm->cursor_region = 0;
-		ksm->cursor_space++;
-		if (ksm->cursor_space < MEMORY_MAX_SPACES &&
-		    (there || ksm->cursor_space < atomic_load(&ksm->memory->slots_used)))
+			track_drop(ksm, &ksm->tracks[ksm->scan_at.space]);
+		ksm->scan_at = (struct cursor){.space = ksm->scan_at.space + 1};
+		if (ksm->scan_at.space < MEMORY_MAX_SPACES &&
+		    (there || ksm->scan_at.space < atomic_load(&ksm->memory->slots_used)))
 			continue;
-		ksm->cursor_space = 0;
+		ksm->scan_at.space = 0;
 		ksm->scan_pages += looked;
 		return true;
 	}
@@ -314,69 +295,6 @@ bool ksm_scan(struct ksm *ksm, u64 pages)
 	return full;
 }
 
-/* How many pages of a region should come home. What lies between the shared pages of a sheet stays, as long as there is memory:
- * it is where it was, and would cut the sheet in pieces. */
-static u32 wanted_home(const struct ksm *ksm, const struct space *space, struct region *region,
-		       bool all)
-{
-	u32 wanted;
-
-	pthread_mutex_lock(&region->lock);
-	if (all)
-		wanted = region->foreign;
-	else if (region->own)
-		wanted = sheets_must_go(ksm, space) ? region->private + region->own : 0U;
-	else
-		wanted = region->private;
-	pthread_mutex_unlock(&region->lock);
-	return wanted;
-}
-
-static u64 home_space(const struct ksm *ksm, struct space *space, bool all)
-{
-	u64 pages = 0;
-	s64 result = 0;
-
-	for (u64 i = 0; i < space->region_count && result != -ESRCH && result != -ENOTSUP; i++) {
-		u32 wanted;
-
-		do {
-			wanted = wanted_home(ksm, space, &space->regions[i], all);
-			result = wanted ? remap_home(space, i * REGION_PAGES,
-						     all || !sheets_may_scatter(ksm, space, wanted))
-					: 0;
-			pages += (u64)MAX(result, 0);
-		} while (result > 0);
-	}
-	return pages;
-}
-
-static u64 home_all(struct ksm *ksm, bool all)
-{
-	u64 pages = 0, began;
-
-	pthread_mutex_lock(&ksm->scan_lock);
-	began = clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
-	for (u32 i = 0; i < atomic_load(&ksm->memory->slots_used); i++) {
-		struct space *space = memory_get_space(ksm->memory, i);
-
-		if (!space)
-			continue;
-		if (atomic_load(&space->counters.foreign))
-			pages += home_space(ksm, space, all);
-		space_put(space);
-	}
-	atomic_fetch_add(&ksm->cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - began);
-	pthread_mutex_unlock(&ksm->scan_lock);
-	atomic_fetch_add(&ksm->brought_home, pages);
-	return pages;
-}
-
-u64 ksm_bring_home(struct ksm *ksm)
-{
-	return home_all(ksm, false);
-}
-
 void ksm_forget(struct ksm *ksm, struct space *space)
 {
 	pthread_mutex_lock(&ksm->scan_lock);
@@ -388,40 +306,6 @@ void ksm_forget(struct ksm *ksm, struct space *space)
 		pthread_mutex_unlock(&space->regions[i].lock);
 	}
 	pthread_mutex_unlock(&ksm->scan_lock);
-}
-
-/* Pages that were evicted by reference come back as copies, as far as there is memory. */
-static u64 copy_unmapped(struct space *space)
-{
-	u64 pages = 0;
-
-	if (!page_table_count(&space->table, PAGE_SHARED))
-		return 0;
-	for (u64 i = 0; i < space->table.pages; i++) {
-		struct page_word word = page_table_read(&space->table, i);
-
-		if (page_word_state(word) != PAGE_SHARED || page_word_foreign(word) ||
-		    page_word_busy(word))
-			continue;
-		fill_window(space, i, 1, FILL_SHARED, FILL_AHEAD, 0);
-		pages++;
-	}
-	return pages;
-}
-
-u64 ksm_unmerge(struct ksm *ksm)
-{
-	u64 pages = home_all(ksm, true);
-
-	for (u32 i = 0; i < atomic_load(&ksm->memory->slots_used); i++) {
-		struct space *space = memory_get_space(ksm->memory, i);
-
-		if (!space)
-			continue;
-		pages += copy_unmapped(space);
-		space_put(space);
-	}
-	return pages;
 }
 
 void ksm_set_options(struct ksm *ksm, const struct ksm_options *options)
@@ -550,73 +434,6 @@ static const struct reclaimer_ops reclaimer_ops = {
 	.scan = reclaimer_scan,
 };
 
-static bool home_is_due(struct ksm *ksm)
-{
-	const struct budget *budget = &ksm->memory->budget;
-	u64 now = clock_now_ns();
-
-	if (!atomic_load(&ksm->memory->private_pages) && !atomic_load(&ksm->memory->own_pages))
-		return false;
-	if (!atomic_exchange(&ksm->home_wanted, false) && now < ksm->home_due_ns &&
-	    budget_free(budget) >= budget->low)
-		return false;
-	ksm->home_due_ns = now + HOME_PERIOD;
-	return true;
-}
-
-static void pause_scan(struct ksm *ksm)
-{
-	struct timespec until;
-	u64 ns = ksm->options.sleep_millisecs * NSEC_PER_MSEC;
-
-	if (atomic_load(&ksm->run) != KSM_RUN)
-		ns = MAX(ns, 100 * NSEC_PER_MSEC);
-	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->private_pages) &&
-	    !atomic_load(&ksm->memory->own_pages)) {
-		sem_wait(&ksm->wake);
-		return;
-	}
-	clock_gettime(CLOCK_REALTIME, &until);
-	ns += (u64)until.tv_nsec;
-	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
-	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
-	sem_timedwait(&ksm->wake, &until);
-}
-
-/* Without the privilege to hurry it stays as it is. */
-static void set_pace(struct ksm *ksm, int base)
-{
-	const struct budget *budget = &ksm->memory->budget;
-	bool hurry = ksm->worth >= HURRY_WORTH &&
-		     budget_free(budget) < atomic_load(&budget->limit) / HURRY_FREE;
-
-	if (hurry != ksm->hurries)
-		setpriority(PRIO_PROCESS, (id_t)gettid(), base + (hurry ? NICE_HURRY : NICE));
-	ksm->hurries = hurry;
-}
-
-static void *scan_thread(void *argument)
-{
-	struct ksm *ksm = argument;
-	int base = getpriority(PRIO_PROCESS, 0);
-
-	pthread_setname_np(pthread_self(), "ksm");
-	setpriority(PRIO_PROCESS, (id_t)gettid(), base + NICE);
-	while (!atomic_load(&ksm->stop)) {
-		u32 run = atomic_load(&ksm->run);
-
-		set_pace(ksm, base);
-		if (run == KSM_RUN)
-			ksm_scan(ksm, atomic_load(&ksm->pages_to_scan));
-		if (home_is_due(ksm))
-			ksm_bring_home(ksm);
-		if (run == KSM_UNMERGE)
-			ksm_unmerge(ksm);
-		pause_scan(ksm);
-	}
-	return NULL;
-}
-
 int ksm_create(const struct ksm_options *options, struct ksm **out)
 {
 	struct ksm *ksm = aligned_alloc(_Alignof(struct ksm), sizeof(*ksm));
@@ -651,28 +468,6 @@ int ksm_create(const struct ksm_options *options, struct ksm **out)
 	begin_scan(ksm);
 	*out = ksm;
 	return 0;
-}
-
-int ksm_start(struct ksm *ksm)
-{
-	int err = thread_start(&ksm->thread, scan_thread, ksm);
-
-	if (err) {
-		log_error("the thread that shares pages cannot start: %s", strerror(-err));
-		return err;
-	}
-	ksm->started = true;
-	return 0;
-}
-
-void ksm_stop(struct ksm *ksm)
-{
-	if (!ksm->started)
-		return;
-	atomic_store(&ksm->stop, true);
-	sem_post(&ksm->wake);
-	pthread_join(ksm->thread, NULL);
-	ksm->started = false;
 }
 
 void ksm_destroy(struct ksm *ksm)

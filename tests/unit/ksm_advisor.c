@@ -81,12 +81,34 @@ Test(ksm_advisor, a_scan_is_worth_what_it_shares)
 	u32 worth = ADVISOR_WORTH_MAX;
 
 	cr_expect_eq(advisor_worth(worth, 0, 0), worth, "what is seen first says nothing");
-	for (u32 i = 0; i < 20; i++)
+	for (u32 i = 0; i < 100; i++)
 		worth = advisor_worth(worth, 1000, 250);
-	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + 8);
-	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - 8);
-	for (u32 i = 0; i < 20; i++)
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + 20);
+	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - 20);
+	for (u32 i = 0; i < 100; i++)
 		worth = advisor_worth(worth, 1000, 0);
 	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 100);
 	cr_expect_leq(advisor_worth(worth, 10, 500), ADVISOR_WORTH_MAX, "partners are taken unseen");
+	cr_expect_eq(advisor_worth(worth, 1000000, 1000000), ADVISOR_WORTH_MAX);
+}
+
+Test(ksm_advisor, few_pages_say_little_of_what_a_scan_is_worth)
+{
+	u32 worth = 0;
+
+	for (u32 i = 0; i < 20; i++)
+		worth = advisor_worth(worth, 2, 2);
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 16);
+}
+
+Test(ksm_advisor, a_scan_hurries_where_it_is_worth_it_and_memory_is_short)
+{
+	const u32 worth = ADVISOR_WORTH_MAX / 2, worthless = ADVISOR_WORTH_MAX / 17;
+
+	cr_expect_eq(advisor_pace(ADVISOR_WORTH, worth, 24, 100), ADVISOR_HURRY);
+	cr_expect_eq(advisor_pace(ADVISOR_WORTH, worth, 26, 100), ADVISOR_WORTH);
+	cr_expect_eq(advisor_pace(ADVISOR_HURRY, worth, 49, 100), ADVISOR_HURRY);
+	cr_expect_eq(advisor_pace(ADVISOR_HURRY, worth, 51, 100), ADVISOR_WORTH);
+	cr_expect_eq(advisor_pace(ADVISOR_IDLE, worth, 0, 100), ADVISOR_HURRY);
+	cr_expect_eq(advisor_pace(ADVISOR_HURRY, worthless, 0, 100), ADVISOR_IDLE);
 }

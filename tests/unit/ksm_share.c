@@ -2,6 +2,7 @@
 /* Sharing, a step at a time: what becomes one, what must not, and what a write does. */
 #include <criterion/criterion.h>
 
+#include "ksm/internal.h"
 #include "tests/unit/ksm_rig.h"
 
 #define BYTES (4 * MiB)
@@ -299,6 +300,37 @@ Test(ksm_share, what_is_written_alike_among_what_nobody_wrote_is_found)
 	ksm_rig_scan(&rig);
 	/* The index of pages seen forgets some. */
 	cr_expect_gt(ksm_rig_stats(&rig).pages_sharing * 10, alike * 9);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+/* By steps, so that whoever brings them does something else between. */
+Test(ksm_share, written_pages_come_home_a_few_at_a_time)
+{
+	struct home_round round = {.under_way = true};
+	u64 home = 0, steps = 0;
+	struct ksm_rig rig;
+
+	start_alike(&rig, &plain);
+	for (u64 i = 0; i < PAGES; i += 3) {
+		ksm_rig_write(&rig.guests[0], i, 8);
+		ksm_rig_write(&rig.guests[1], i, 9);
+	}
+	while (round.under_way) {
+		u64 before = home;
+
+		home_go_on(rig.ksm, &round, 10);
+		home = ksm_rig_stats(&rig).brought_home;
+		cr_expect_leq(home - before, 10 + SPACE_REMAP_MAX);
+		steps++;
+	}
+	cr_expect_eq(home, 2 * ((PAGES + 2) / 3));
+	cr_expect_gt(steps, 2);
+	cr_expect_eq(ksm_bring_home(rig.ksm), 0);
+	for (u64 i = 0; i < PAGES; i++) {
+		cr_expect(ksm_rig_check(&rig.guests[0], i, i % 3 ? 1 : 8));
+		cr_expect(ksm_rig_check(&rig.guests[1], i, i % 3 ? 1 : 9));
+	}
 	ksm_rig_audit(&rig);
 	ksm_rig_stop(&rig);
 }

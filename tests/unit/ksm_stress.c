@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "ksm/frames.h"
+#include "ksm/internal.h"
+#include "lib/clock.h"
 #include "mem/breaks.h"
 #include "mem/drop.h"
 #include "mem/evict.h"
@@ -393,15 +395,24 @@ static void *rewrite(void *argument)
 	return NULL;
 }
 
-/* All guests rewrite everything at once, in a budget that holds all of it only just; nothing can be stored. Returns
- * how many guests failed. */
-static u32 storm(void)
+static bool any_failed(const struct ksm_rig *rig)
+{
+	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
+		if (rig->guests[i].failed)
+			return true;
+	return false;
+}
+
+/* All guests rewrite everything at once, in a budget that holds all of it only just; nothing can be stored. Nothing comes home
+ * until a guest failed or so much time is over. Returns how many guests failed. */
+static u32 storm(u64 hold_ns)
 {
 	struct ksm_rig_options options = {
 		.bytes = 16 * MiB, .budget = KSM_RIG_GUESTS * 16 * MiB + 12 * MiB, .thread = true};
 	struct storm storms[KSM_RIG_GUESTS];
 	struct ksm_rig rig;
 	u32 failed = 0;
+	u64 until_ns;
 
 	ksm_rig_start(&rig, &options);
 	for (u32 i = 0; i < KSM_RIG_GUESTS; i++)
@@ -409,10 +420,15 @@ static u32 storm(void)
 	for (u32 i = 0; i < 6000 && ksm_rig_stats(&rig).pages_sharing < 4096; i++)
 		usleep(10000);
 	cr_assert_geq(ksm_rig_stats(&rig).pages_sharing, 4096);
+	pthread_mutex_lock(&rig.ksm->scan_lock);
 	for (u32 i = 0; i < KSM_RIG_GUESTS; i++) {
 		storms[i] = (struct storm){.guest = &rig.guests[i], .number = i};
 		pthread_create(&storms[i].thread, NULL, rewrite, &storms[i]);
 	}
+	until_ns = clock_now_ns() + hold_ns;
+	while (!any_failed(&rig) && clock_now_ns() < until_ns)
+		usleep(1000);
+	pthread_mutex_unlock(&rig.ksm->scan_lock);
 	for (u32 i = 0; i < KSM_RIG_GUESTS; i++) {
 		while (pthread_tryjoin_np(storms[i].thread, NULL)) {
 			if (rig.guests[i].failed && rig.guests[i].space)
@@ -432,17 +448,16 @@ static u32 storm(void)
 
 Test(ksm_stress, a_storm_of_breaks_stays_within_the_budget)
 {
-	cr_expect_eq(storm(), 0);
+	cr_expect_eq(storm(500 * NSEC_PER_MSEC), 0);
 }
 
 /* What holding a guest up is for, whose writes are faster than its pages come home. */
 Test(ksm_stress, without_waits_a_storm_stops_guests, .timeout = 240)
 {
-	u32 failed = 0;
+	u32 failed;
 
 	breaks_test_no_waits = true;
-	for (u32 tries = 0; tries < 40 && !failed; tries++)
-		failed = storm();
+	failed = storm(120 * NSEC_PER_SEC);
 	breaks_test_no_waits = false;
 	cr_expect_gt(failed, 0);
 }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread that shares: scans a batch, brings home what is due, pauses. By small steps, so that how urgent it is and what is
+ * due are known anew every few milliseconds: guests that compute can make a step take ten times as long.
+ */
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ksm/internal.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/thread.h"
+
+/* Pages of a step. */
+#define STEP_SCAN 1024U
+#define STEP_HOME 64U
+
+/* Above the process's own, by how urgent it is. */
+static const int niceness[] = {
+	[ADVISOR_IDLE] = 10,
+	[ADVISOR_WORTH] = 0,
+	[ADVISOR_HURRY] = -10,
+};
+
+/* Written pages wait at most that long to be brought home: more of them come together. */
+#define HOME_PERIOD (500 * NSEC_PER_MSEC)
+
+/* `base`: the process's niceness. Without the privilege to hurry it stays as it is. */
+static void set_nice(struct ksm *ksm, int base, enum advisor_pace pace)
+{
+	int wanted = base + niceness[pace];
+
+	if (wanted != ksm->nice)
+		setpriority(PRIO_PROCESS, (id_t)gettid(), wanted);
+	ksm->nice = wanted;
+}
+
+/* Begins a round when it is time for one. */
+static void consider_home(struct ksm *ksm)
+{
+	const struct budget *budget = &ksm->memory->budget;
+	u64 now = clock_now_ns();
+	bool asked;
+
+	if (ksm->home.under_way ||
+	    (!atomic_load(&ksm->memory->private_pages) && !atomic_load(&ksm->memory->own_pages)))
+		return;
+	asked = atomic_exchange(&ksm->home_wanted, false) || budget_free(budget) < budget->low;
+	if (!asked && now < ksm->home_due_ns)
+		return;
+	ksm->home_due_ns = now + HOME_PERIOD;
+	ksm->home = (struct home_round){.under_way = true, .asked = asked};
+}
+
+/* Returns what is left of the batch. */
+static u64 scan_step(struct ksm *ksm, u64 left, int base)
+{
+	const struct budget *budget = &ksm->memory->budget;
+	u64 pages = MIN(left, STEP_SCAN);
+
+	ksm->pace = advisor_pace(ksm->pace, ksm->worth, budget_free(budget),
+				 atomic_load(&budget->limit));
+	if (!pages)
+		return 0;
+	set_nice(ksm, base, ksm->pace);
+	return ksm_scan(ksm, pages) ? 0 : left - pages;
+}
+
+/* Whoever asked for it waits. */
+static void home_step(struct ksm *ksm, int base)
+{
+	consider_home(ksm);
+	if (!ksm->home.under_way)
+		return;
+	set_nice(ksm, base, ksm->home.asked ? ADVISOR_HURRY : ksm->pace);
+	home_go_on(ksm, &ksm->home, STEP_HOME);
+}
+
+static void work(struct ksm *ksm, u64 left, int base)
+{
+	do {
+		left = scan_step(ksm, left, base);
+		home_step(ksm, base);
+	} while ((left || ksm->home.under_way) && !atomic_load(&ksm->stop));
+}
+
+static void pause_scan(struct ksm *ksm)
+{
+	struct timespec until;
+	u64 ns = ksm->options.sleep_millisecs * NSEC_PER_MSEC;
+
+	if (atomic_load(&ksm->run) != KSM_RUN)
+		ns = MAX(ns, 100 * NSEC_PER_MSEC);
+	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->private_pages) &&
+	    !atomic_load(&ksm->memory->own_pages)) {
+		sem_wait(&ksm->wake);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &until);
+	ns += (u64)until.tv_nsec;
+	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
+	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
+	sem_timedwait(&ksm->wake, &until);
+}
+
+static void *scan_thread(void *argument)
+{
+	struct ksm *ksm = argument;
+	int base = getpriority(PRIO_PROCESS, 0);
+
+	pthread_setname_np(pthread_self(), "ksm");
+	ksm->nice = base;
+	while (!atomic_load(&ksm->stop)) {
+		u32 run = atomic_load(&ksm->run);
+
+		work(ksm, run == KSM_RUN ? atomic_load(&ksm->pages_to_scan) : 0, base);
+		if (run == KSM_UNMERGE)
+			ksm_unmerge(ksm);
+		pause_scan(ksm);
+	}
+	return NULL;
+}
+
+int ksm_start(struct ksm *ksm)
+{
+	int err = thread_start(&ksm->thread, scan_thread, ksm);
+
+	if (err) {
+		log_error("the thread that shares pages cannot start: %s", strerror(-err));
+		return err;
+	}
+	ksm->started = true;
+	return 0;
+}
+
+void ksm_stop(struct ksm *ksm)
+{
+	if (!ksm->started)
+		return;
+	atomic_store(&ksm->stop, true);
+	sem_post(&ksm->wake);
+	pthread_join(ksm->thread, NULL);
+	ksm->started = false;
+}
