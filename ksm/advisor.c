@@ -4,7 +4,7 @@
 /* Weight of what was before, so that one odd scan does not turn everything. */
 #define KEEP 0.7
 /* What was before is forgotten over so many pages. */
-#define WORTH_PAGES 16384UL
+#define WORTH_PAGES 8192UL
 #define WORTH_LEAST (ADVISOR_WORTH_MAX / 16)
 
 /* Pages between two pauses that cost all of the processor time that is allowed: work / (work + pause) is at

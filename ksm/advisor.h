@@ -26,7 +26,7 @@ struct advisor_scan {
 };
 
 /*
- * What a scan is worth, in 1024ths: how many of the pages that it found unchanged it shared, smoothed over 16384
+ * What a scan is worth, in 1024ths: how many of the pages that it found unchanged it shared, smoothed over 8192
  * of them. `worth` is what it was before `steady` pages were found unchanged, of which `taken` were shared.
  */
 #define ADVISOR_WORTH_MAX 1024U

@@ -464,7 +464,7 @@ int ksm_create(const struct ksm_options *options, struct ksm **out)
 	ksm->sharing.frames = &ksm->reclaimer;
 	ksm->memory->sources[PAGE_SHARED] = &ksm->source;
 	ksm->memory->sharing = &ksm->sharing;
-	ksm->worth = ADVISOR_WORTH_MAX;
+	ksm->worth = ADVISOR_WORTH_MAX / 8; /* it is not known yet */
 	begin_scan(ksm);
 	*out = ksm;
 	return 0;
