@@ -26,10 +26,10 @@ struct advisor_scan {
 };
 
 /*
- * What a scan is worth, in 1024ths: how many of the pages that it found unchanged it shared, smoothed over 8192
+ * What a scan is worth, of ADVISOR_WORTH_MAX: how many of the pages that it found unchanged it shared, smoothed over 8192
  * of them. `worth` is what it was before `steady` pages were found unchanged, of which `taken` were shared.
  */
-#define ADVISOR_WORTH_MAX 1024U
+#define ADVISOR_WORTH_MAX (1U << 20)
 u32 advisor_worth(u32 worth, u64 steady, u64 taken);
 
 /*

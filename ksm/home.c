@@ -9,6 +9,11 @@
 #include "lib/clock.h"
 #include "mem/fill.h"
 
+/* A round begins so long after the last: more pages come together. When little memory is free it is not waited for that, but
+ * a way round that brings nothing takes milliseconds where guests are large. */
+#define HOME_PERIOD (500 * NSEC_PER_MSEC)
+#define HOME_AGAIN  (10 * NSEC_PER_MSEC)
+
 /* How many pages of a region should come home. What lies between the shared pages of a sheet stays, as long as there is memory:
  * it is where it was, and would cut the sheet in pieces. */
 static u32 wanted_home(const struct ksm *ksm, const struct space *space, struct region *region,
@@ -49,6 +54,14 @@ static u64 home_space(const struct ksm *ksm, struct space *space, u64 *region, u
 	return pages;
 }
 
+static bool anything_wanted(const struct ksm *ksm, const struct space *space, bool all)
+{
+	if (all)
+		return atomic_load(&space->counters.foreign);
+	return atomic_load(&space->counters.private) ||
+	       (atomic_load(&space->counters.own) && sheets_must_go(ksm, space));
+}
+
 /* Goes on from guest to guest. Scan lock held. */
 static u64 home_from(struct ksm *ksm, struct cursor *at, u64 limit, bool all)
 {
@@ -58,7 +71,7 @@ static u64 home_from(struct ksm *ksm, struct cursor *at, u64 limit, bool all)
 		struct space *space = memory_get_space(ksm->memory, at->space);
 		bool more = false;
 
-		if (space && atomic_load(&space->counters.foreign)) {
+		if (space && anything_wanted(ksm, space, all)) {
 			pages += home_space(ksm, space, &at->region, limit - pages, all);
 			more = at->region < space->region_count;
 		}
@@ -83,11 +96,33 @@ static u64 bring(struct ksm *ksm, struct cursor *at, u64 limit, bool all)
 	return pages;
 }
 
-void home_go_on(struct ksm *ksm, struct home_round *round, u64 pages)
+void home_consider(struct ksm *ksm)
 {
+	const struct memory *memory = ksm->memory;
+	bool low = budget_free(&memory->budget) < memory->budget.low, asked;
+	u64 now = clock_now_ns(), since = now - ksm->home.began_ns;
+
+	if (ksm->home.under_way) {
+		ksm->home.asked |= low || atomic_load(&ksm->home_wanted);
+		return;
+	}
+	/* Before the counters are looked at: who asks when it is set does not wake the thread. */
+	asked = atomic_exchange(&ksm->home_wanted, false);
+	if (!atomic_load(&memory->private_pages) && !atomic_load(&memory->own_pages))
+		return;
+	asked |= low && since >= HOME_AGAIN;
+	if (asked || since >= HOME_PERIOD)
+		ksm->home = (struct home_round){
+			.under_way = true, .asked = asked, .began_ns = now};
+}
+
+void home_go_on(struct ksm *ksm, u64 pages)
+{
+	struct home_round *round = &ksm->home;
+
 	bring(ksm, &round->at, pages, false);
 	if (round->at.space >= atomic_load(&ksm->memory->slots_used))
-		*round = (struct home_round){.under_way = false};
+		*round = (struct home_round){.began_ns = round->began_ns};
 }
 
 u64 ksm_bring_home(struct ksm *ksm)

@@ -51,6 +51,7 @@ struct home_round {
 	struct cursor at;
 	bool under_way;
 	bool asked; /* somebody waits for it */
+	u64 began_ns;
 };
 
 /* What is to become of a region's pages, a bit each. */
@@ -105,7 +106,6 @@ struct ksm {
 	_Atomic bool stop;
 	_Atomic bool home_wanted;
 	struct home_round home;
-	u64 home_due_ns;
 	sem_t wake;
 
 	_Atomic u64 pages_unshared, pages_volatile, pages_scanned, pages_skipped, full_scans;
@@ -118,8 +118,10 @@ u64 ksm_hash(const void *page);
 struct domain *ksm_domain(struct ksm *ksm, u64 payload);
 u32 ksm_domain_of(struct ksm *ksm, const struct space *space); /* UINT32_MAX: none */
 
-/* home.c: goes on with a round, and ends it when it has been everywhere. Brings home up to some more pages than `pages`. */
-void home_go_on(struct ksm *ksm, struct home_round *round, u64 pages);
+/* home.c: begins a round when it is time for one. Whoever asks during a round makes it urgent, and has another after it. */
+void home_consider(struct ksm *ksm);
+/* Goes on with the round, and ends it when it has been everywhere. Brings `pages` home, up to a region more, or what there is. */
+void home_go_on(struct ksm *ksm, u64 pages);
 
 /* track.c: what is remembered of a space, made when it is new; NULL when there is no memory or no domain. */
 struct track *track_get(struct ksm *ksm, const struct space *space);

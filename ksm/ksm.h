@@ -98,7 +98,7 @@ u64 ksm_unmerge(struct ksm *ksm);
  * lock held. */
 void ksm_forget(struct ksm *ksm, struct space *space);
 
-/* Other options from now on, but for memory and bind; the scanner follows at its next batch. A guest that began
+/* Other options from now on, but for memory and bind; the scanner follows within some milliseconds. A guest that began
  * while run was KSM_STOP shares nothing, whatever comes later. Any thread, no lock held. */
 void ksm_set_options(struct ksm *ksm, const struct ksm_options *options);
 void ksm_get_options(struct ksm *ksm, struct ksm_options *options);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread that shares: scans a batch, brings home what is due, pauses. By small steps, so that how urgent it is and what is
- * due are known anew every few milliseconds: guests that compute can make a step take ten times as long.
+ * The thread that shares: scans a batch, brings home what is due, pauses. By small steps, mostly of some milliseconds, so that
+ * how urgent it is and what is due are asked anew all the time: beside guests that compute a step takes ten times as long.
  */
 #include <string.h>
 #include <sys/resource.h>
@@ -24,9 +24,6 @@ static const int niceness[] = {
 	[ADVISOR_HURRY] = -10,
 };
 
-/* Written pages wait at most that long to be brought home: more of them come together. */
-#define HOME_PERIOD (500 * NSEC_PER_MSEC)
-
 /* `base`: the process's niceness. Without the privilege to hurry it stays as it is. */
 static void set_nice(struct ksm *ksm, int base, enum advisor_pace pace)
 {
@@ -37,52 +34,35 @@ static void set_nice(struct ksm *ksm, int base, enum advisor_pace pace)
 	ksm->nice = wanted;
 }
 
-/* Begins a round when it is time for one. */
-static void consider_home(struct ksm *ksm)
+/* Whoever asked for pages to come home waits, for the scan between two steps too. */
+static void set_pace(struct ksm *ksm, int base)
 {
 	const struct budget *budget = &ksm->memory->budget;
-	u64 now = clock_now_ns();
-	bool asked;
-
-	if (ksm->home.under_way ||
-	    (!atomic_load(&ksm->memory->private_pages) && !atomic_load(&ksm->memory->own_pages)))
-		return;
-	asked = atomic_exchange(&ksm->home_wanted, false) || budget_free(budget) < budget->low;
-	if (!asked && now < ksm->home_due_ns)
-		return;
-	ksm->home_due_ns = now + HOME_PERIOD;
-	ksm->home = (struct home_round){.under_way = true, .asked = asked};
-}
-
-/* Returns what is left of the batch. */
-static u64 scan_step(struct ksm *ksm, u64 left, int base)
-{
-	const struct budget *budget = &ksm->memory->budget;
-	u64 pages = MIN(left, STEP_SCAN);
 
 	ksm->pace = advisor_pace(ksm->pace, ksm->worth, budget_free(budget),
 				 atomic_load(&budget->limit));
-	if (!pages)
+	set_nice(ksm, base, ksm->home.asked ? ADVISOR_HURRY : ksm->pace);
+}
+
+/* Returns what is left of the batch. */
+static u64 scan_step(struct ksm *ksm, u64 left)
+{
+	u64 pages = MIN(left, STEP_SCAN);
+
+	if (!pages || atomic_load(&ksm->run) != KSM_RUN)
 		return 0;
-	set_nice(ksm, base, ksm->pace);
 	return ksm_scan(ksm, pages) ? 0 : left - pages;
 }
 
-/* Whoever asked for it waits. */
-static void home_step(struct ksm *ksm, int base)
-{
-	consider_home(ksm);
-	if (!ksm->home.under_way)
-		return;
-	set_nice(ksm, base, ksm->home.asked ? ADVISOR_HURRY : ksm->pace);
-	home_go_on(ksm, &ksm->home, STEP_HOME);
-}
-
+/* A batch of so many pages, and what is to come home. */
 static void work(struct ksm *ksm, u64 left, int base)
 {
 	do {
-		left = scan_step(ksm, left, base);
-		home_step(ksm, base);
+		home_consider(ksm);
+		set_pace(ksm, base);
+		if (ksm->home.under_way)
+			home_go_on(ksm, STEP_HOME);
+		left = scan_step(ksm, left);
 	} while ((left || ksm->home.under_way) && !atomic_load(&ksm->stop));
 }
 
@@ -93,8 +73,8 @@ static void pause_scan(struct ksm *ksm)
 
 	if (atomic_load(&ksm->run) != KSM_RUN)
 		ns = MAX(ns, 100 * NSEC_PER_MSEC);
-	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->private_pages) &&
-	    !atomic_load(&ksm->memory->own_pages)) {
+	/* No guest can write to what is shared. */
+	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->foreign_pages)) {
 		sem_wait(&ksm->wake);
 		return;
 	}
@@ -113,11 +93,11 @@ static void *scan_thread(void *argument)
 	pthread_setname_np(pthread_self(), "ksm");
 	ksm->nice = base;
 	while (!atomic_load(&ksm->stop)) {
-		u32 run = atomic_load(&ksm->run);
-
-		work(ksm, run == KSM_RUN ? atomic_load(&ksm->pages_to_scan) : 0, base);
-		if (run == KSM_UNMERGE)
+		work(ksm, atomic_load(&ksm->pages_to_scan), base);
+		if (atomic_load(&ksm->run) == KSM_UNMERGE && !atomic_load(&ksm->stop)) {
+			set_nice(ksm, base, ADVISOR_WORTH);
 			ksm_unmerge(ksm);
+		}
 		pause_scan(ksm);
 	}
 	return NULL;

@@ -83,8 +83,8 @@ Test(ksm_advisor, a_scan_is_worth_what_it_shares)
 	cr_expect_eq(advisor_worth(worth, 0, 0), worth, "what is seen first says nothing");
 	for (u32 i = 0; i < 100; i++)
 		worth = advisor_worth(worth, 1000, 250);
-	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + 20);
-	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - 20);
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + ADVISOR_WORTH_MAX / 50);
+	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - ADVISOR_WORTH_MAX / 50);
 	for (u32 i = 0; i < 100; i++)
 		worth = advisor_worth(worth, 1000, 0);
 	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 100);
@@ -98,7 +98,12 @@ Test(ksm_advisor, few_pages_say_little_of_what_a_scan_is_worth)
 
 	for (u32 i = 0; i < 20; i++)
 		worth = advisor_worth(worth, 2, 2);
+	cr_expect_gt(worth, 0);
 	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 16);
+	for (u32 i = 0; i < 10000; i++)
+		worth = advisor_worth(worth, 4, 1);
+	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 5, "... but many few do");
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 3);
 }
 
 Test(ksm_advisor, a_scan_hurries_where_it_is_worth_it_and_memory_is_short)

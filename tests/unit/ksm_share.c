@@ -307,19 +307,22 @@ Test(ksm_share, what_is_written_alike_among_what_nobody_wrote_is_found)
 /* By steps, so that whoever brings them does something else between. */
 Test(ksm_share, written_pages_come_home_a_few_at_a_time)
 {
-	struct home_round round = {.under_way = true};
 	u64 home = 0, steps = 0;
 	struct ksm_rig rig;
 
 	start_alike(&rig, &plain);
+	home_consider(rig.ksm);
+	cr_expect_not(rig.ksm->home.under_way, "nothing was written");
 	for (u64 i = 0; i < PAGES; i += 3) {
 		ksm_rig_write(&rig.guests[0], i, 8);
 		ksm_rig_write(&rig.guests[1], i, 9);
 	}
-	while (round.under_way) {
+	home_consider(rig.ksm);
+	cr_expect(rig.ksm->home.under_way);
+	while (rig.ksm->home.under_way) {
 		u64 before = home;
 
-		home_go_on(rig.ksm, &round, 10);
+		home_go_on(rig.ksm, 10);
 		home = ksm_rig_stats(&rig).brought_home;
 		cr_expect_leq(home - before, 10 + SPACE_REMAP_MAX);
 		steps++;
@@ -332,5 +335,52 @@ Test(ksm_share, written_pages_come_home_a_few_at_a_time)
 		cr_expect(ksm_rig_check(&rig.guests[1], i, i % 3 ? 1 : 9));
 	}
 	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+/* Whoever asks during a round waits for it, and what was written behind it comes with the next. */
+Test(ksm_share, a_round_is_urgent_from_when_somebody_asks)
+{
+	struct ksm_rig rig;
+	struct sharing *sharing;
+
+	start_alike(&rig, &plain);
+	sharing = rig.memory.sharing;
+	for (u64 i = 0; i < PAGES; i += 3)
+		ksm_rig_write(&rig.guests[0], i, 8);
+	home_consider(rig.ksm);
+	cr_assert(rig.ksm->home.under_way);
+	cr_expect_not(rig.ksm->home.asked);
+	home_go_on(rig.ksm, 10);
+	home_go_on(rig.ksm, 10);
+	ksm_rig_write(&rig.guests[0], 1, 8); /* in the first region, and the round is in the second */
+	sharing->ops->bring_home(sharing);
+	home_consider(rig.ksm);
+	cr_expect(rig.ksm->home.asked);
+	while (rig.ksm->home.under_way)
+		home_go_on(rig.ksm, 10);
+	cr_expect_not(rig.ksm->home.asked);
+	cr_expect_eq(atomic_load(&rig.memory.private_pages), 1);
+	home_consider(rig.ksm);
+	cr_assert(rig.ksm->home.under_way);
+	cr_expect(rig.ksm->home.asked);
+	home_go_on(rig.ksm, 10);
+	cr_expect_eq(atomic_load(&rig.memory.private_pages), 0);
+	ksm_rig_audit(&rig);
+	ksm_rig_stop(&rig);
+}
+
+/* It would not be heard: who asks when somebody has asked already wakes nobody. */
+Test(ksm_share, asking_for_nothing_is_forgotten)
+{
+	struct ksm_rig rig;
+	struct sharing *sharing;
+
+	start_alike(&rig, &plain);
+	sharing = rig.memory.sharing;
+	sharing->ops->bring_home(sharing);
+	home_consider(rig.ksm);
+	cr_expect_not(rig.ksm->home.under_way);
+	cr_expect_not(atomic_load(&rig.ksm->home_wanted));
 	ksm_rig_stop(&rig);
 }
