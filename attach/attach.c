@@ -14,6 +14,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lib/span.h"
+
 /* Page indices are 32 bits wide: 16 TiB. KVM's own limit of vCPUs is 4096. */
 #define ATTACH_RAM_MAX	 (1ULL << (32 + PAGE_SHIFT))
 #define ATTACH_VCPUS_MAX 4096
@@ -47,12 +49,6 @@ static bool span_is_valid(u64 start, u64 length, u64 align)
 
 	return !((start | length) & (align - 1)) && length &&
 	       !__builtin_add_overflow(start, length, &end);
-}
-
-/* Both are valid spans, so neither sum wraps. */
-static bool spans_overlap(u64 a, u64 a_length, u64 b, u64 b_length)
-{
-	return a < b + b_length && b < a + a_length;
 }
 
 bool attach_name_is_valid(const char *name)

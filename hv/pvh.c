@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "hv/layout.h"
+#include "lib/span.h"
 
 /* Below lies what we write, and what PCs have there: nothing of a kernel's. */
 #define PVH_LOWEST    MiB
@@ -101,13 +102,7 @@ static const char *read_headers(struct pvh_file *file)
 	return NULL;
 }
 
-static bool overlaps(const struct pvh_segment *a, const struct pvh_segment *b)
-{
-	return a->gpa < b->gpa + b->memory_bytes && b->gpa < a->gpa + a->memory_bytes;
-}
-
-/* Takes a segment, or says what is wrong with it. Neither sum in overlaps() wraps: all that is in
- * the image has an end. */
+/* Takes a segment, or says what is wrong with it. */
 static const char *add_segment(const struct pvh_file *file, const Elf64_Phdr *header,
 			       struct pvh_image *image)
 {
@@ -123,9 +118,13 @@ static const char *add_segment(const struct pvh_file *file, const Elf64_Phdr *he
 		return "a segment below 1 MiB";
 	if (__builtin_add_overflow(segment.gpa, segment.memory_bytes, &end))
 		return "a segment beyond the end of all memory";
-	for (u32 i = 0; i < image->count; i++)
-		if (overlaps(&segment, &image->segments[i]))
+	for (u32 i = 0; i < image->count; i++) {
+		const struct pvh_segment *other = &image->segments[i];
+
+		if (spans_overlap(segment.gpa, segment.memory_bytes, other->gpa,
+				  other->memory_bytes))
 			return "two segments that overlap";
+	}
 	if (image->count == PVH_MAX_SEGMENTS)
 		return "too many segments";
 	image->segments[image->count++] = segment;

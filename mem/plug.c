@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/span.h"
+
 #define CHANGES_MAX 1024U
 
 static const struct space_map *map_of(const struct space *space)
@@ -92,11 +94,6 @@ static void publish(struct space *space, struct space_map *map)
 	atomic_store_explicit(&space->map, map, memory_order_release);
 }
 
-static bool overlaps(u64 a, u64 a_length, u64 b, u64 b_length)
-{
-	return a < b + b_length && b < a + a_length;
-}
-
 int space_plug(struct space *space, const struct space_mapping *mapping)
 {
 	const struct space_map *now = map_of(space);
@@ -109,13 +106,13 @@ int space_plug(struct space *space, const struct space_mapping *mapping)
 	for (u32 i = 0; i < now->count; i++) {
 		const struct space_mapping *other = &now->mapping[i];
 
-		if (overlaps(mapping->hva, mapping->length, other->hva, other->length) ||
-		    overlaps(mapping->file_offset, mapping->length, other->file_offset,
-			     other->length))
+		if (spans_overlap(mapping->hva, mapping->length, other->hva, other->length) ||
+		    spans_overlap(mapping->file_offset, mapping->length, other->file_offset,
+				  other->length))
 			return -EEXIST;
 	}
 	if (space->options.stage &&
-	    overlaps(mapping->hva, mapping->length, space->options.stage, REGION_SIZE))
+	    spans_overlap(mapping->hva, mapping->length, space->options.stage, REGION_SIZE))
 		return -EEXIST;
 	if (now->count == SPACE_MAX_MAPPINGS)
 		return -ENOSPC;
