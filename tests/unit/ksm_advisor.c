@@ -83,8 +83,8 @@ Test(ksm_advisor, a_scan_is_worth_what_it_shares)
 	cr_expect_eq(advisor_worth(worth, 0, 0), worth, "what is seen first says nothing");
 	for (u32 i = 0; i < 100; i++)
 		worth = advisor_worth(worth, 1000, 250);
-	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + ADVISOR_WORTH_MAX / 50);
-	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - ADVISOR_WORTH_MAX / 50);
+	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 4 + ADVISOR_WORTH_MAX / 128);
+	cr_expect_gt(worth, ADVISOR_WORTH_MAX / 4 - ADVISOR_WORTH_MAX / 128);
 	for (u32 i = 0; i < 100; i++)
 		worth = advisor_worth(worth, 1000, 0);
 	cr_expect_lt(worth, ADVISOR_WORTH_MAX / 100);

@@ -338,14 +338,17 @@ Test(ksm_share, written_pages_come_home_a_few_at_a_time)
 	ksm_rig_stop(&rig);
 }
 
+static void ask_home(struct ksm_rig *rig)
+{
+	rig->memory.sharing->ops->bring_home(rig->memory.sharing);
+}
+
 /* Whoever asks during a round waits for it, and what was written behind it comes with the next. */
 Test(ksm_share, a_round_is_urgent_from_when_somebody_asks)
 {
 	struct ksm_rig rig;
-	struct sharing *sharing;
 
 	start_alike(&rig, &plain);
-	sharing = rig.memory.sharing;
 	for (u64 i = 0; i < PAGES; i += 3)
 		ksm_rig_write(&rig.guests[0], i, 8);
 	home_consider(rig.ksm);
@@ -354,7 +357,7 @@ Test(ksm_share, a_round_is_urgent_from_when_somebody_asks)
 	home_go_on(rig.ksm, 10);
 	home_go_on(rig.ksm, 10);
 	ksm_rig_write(&rig.guests[0], 1, 8); /* in the first region, and the round is in the second */
-	sharing->ops->bring_home(sharing);
+	ask_home(&rig);
 	home_consider(rig.ksm);
 	cr_expect(rig.ksm->home.asked);
 	while (rig.ksm->home.under_way)
@@ -374,11 +377,9 @@ Test(ksm_share, a_round_is_urgent_from_when_somebody_asks)
 Test(ksm_share, asking_for_nothing_is_forgotten)
 {
 	struct ksm_rig rig;
-	struct sharing *sharing;
 
 	start_alike(&rig, &plain);
-	sharing = rig.memory.sharing;
-	sharing->ops->bring_home(sharing);
+	ask_home(&rig);
 	home_consider(rig.ksm);
 	cr_expect_not(rig.ksm->home.under_way);
 	cr_expect_not(atomic_load(&rig.ksm->home_wanted));
