@@ -231,8 +231,7 @@ int journal_note_file(struct journal *journal, const char *path)
 
 int journal_undo(struct journal *journal)
 {
-	struct step failed[STEPS_MAX];
-	u32 count = 0;
+	u32 left = 0;
 	int first = 0, err;
 
 	for (u32 i = journal->count; i-- > 0;) {
@@ -240,12 +239,9 @@ int journal_undo(struct journal *journal)
 		if (!err)
 			continue;
 		first = first ? first : err;
-		failed[count++] = journal->steps[i];
+		left = MAX(left, i + 1);
 	}
-	/* In the order they were noted. */
-	for (u32 i = 0; i < count; i++)
-		journal->steps[i] = failed[count - 1 - i];
-	journal->count = count;
+	journal->count = left;
 	err = save(journal);
 	return first ? first : err;
 }

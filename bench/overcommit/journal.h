@@ -37,7 +37,7 @@ int journal_note(struct journal *journal, enum undo undo, const char *path, cons
 int journal_note_file(struct journal *journal, const char *path);
 
 /* Puts all back and empties the journal. Returns 0, or -errno of the first step that failed, after
- * trying all; what failed stays written down. */
+ * trying all; what failed stays written down, and what comes after it: undone alone, it might undo that. */
 int journal_undo(struct journal *journal);
 
 /* Undoes and removes the journal. NULL is fine. */

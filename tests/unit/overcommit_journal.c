@@ -114,6 +114,24 @@ Test(overcommit_journal, what_cannot_be_put_back_stays_written_down, .init = set
 	cr_expect_eq(access(journal_path, F_OK), 0);
 }
 
+/* KSM's `run` is first 2, which unmerges, then what it was. A 2 that fails at first must not be the last. */
+Test(overcommit_journal, what_failed_is_put_back_with_what_comes_after_it, .init = setup,
+     .fini = teardown)
+{
+	struct journal *journal;
+
+	cr_assert_eq(journal_open(journal_path, &journal), 0);
+	cr_assert_eq(journal_note_file(journal, knob), 0);
+	cr_assert_eq(journal_note(journal, UNDO_WRITE, file, "2"), 0);
+	unlink(file);
+	cr_expect_eq(journal_undo(journal), -ENOENT);
+	cr_assert_eq(symlink(knob, file), 0);
+	cr_expect_eq(journal_undo(journal), 0);
+	cr_expect_eq(knob_now(), 7);
+	journal_close(journal);
+	cr_expect(access(journal_path, F_OK));
+}
+
 Test(overcommit_journal, one_owner_at_a_time, .init = setup, .fini = teardown)
 {
 	struct journal *journal;
