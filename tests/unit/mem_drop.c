@@ -268,14 +268,17 @@ static void *name_free_pages(void *argument)
 	return NULL;
 }
 
-/* Uses pages and lets them go at random. Returns how many were not as written. */
+/* Uses pages and lets them go at random, the first ones often, the last ones seldom: however quick it is
+ * beside the rounds, some pages are free for two of them on end. Goes on until one was dropped. Returns how
+ * many were not as written. */
 static u64 use_pages(struct hinting *hinting, u32 rounds)
 {
+	const _Atomic u64 *dropped = &hinting->guest->space->counters.dropped;
 	static u32 versions[PAGES];
 	u64 state = 5, stale = 0;
 
-	while (hinting->rounds < rounds) {
-		u64 page = mem_random(&state) % PAGES;
+	while (hinting->rounds < rounds || !*dropped) {
+		u64 page = mem_random(&state) % (1 + mem_random(&state) % PAGES);
 
 		if (!hinting->is_free[page]) {
 			stale += !mem_guest_check(hinting->guest, page, versions[page]);
@@ -302,6 +305,5 @@ Test(mem_drop, page_used_while_hints_are_on_their_way_is_kept, .timeout = 120)
 	cr_expect_eq(use_pages(&hinting, 60), 0);
 	hinting.stop = true;
 	pthread_join(thread, NULL);
-	cr_expect_gt(rig.guest.space->counters.dropped, 0);
 	mem_rig_stop(&rig);
 }
