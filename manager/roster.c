@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/clock.h"
 #include "manager/data.h"
 #include "manager/state.h"
 
@@ -61,12 +60,11 @@ static void load_data(struct manager *manager)
 	manager_charge_data(manager);
 }
 
-int manager_start_guests(struct manager *manager)
+/* Lock held. */
+static int start_guests(struct manager *manager)
 {
 	u32 running = 0;
 
-	if (manager->lobby)
-		return 0; /* they come by themselves */
 	load_data(manager);
 	for (u32 i = 0; i < manager->config->guest_count; i++) {
 		struct guest *guest = add_guest(manager, &manager->config->guests[i], NULL);
@@ -76,6 +74,18 @@ int manager_start_guests(struct manager *manager)
 		running += guest_running(guest);
 	}
 	return running ? 0 : -ECHILD;
+}
+
+int manager_start_guests(struct manager *manager)
+{
+	int result;
+
+	if (manager->lobby)
+		return 0; /* they come by themselves */
+	pthread_mutex_lock(&manager->lock);
+	result = start_guests(manager);
+	pthread_mutex_unlock(&manager->lock);
+	return result;
 }
 
 int manager_find_locked(const struct manager *manager, const char *name)
@@ -92,14 +102,12 @@ int manager_find_locked(const struct manager *manager, const char *name)
 	return found;
 }
 
-u32 manager_count_running(struct manager *manager)
+u32 manager_count_running(const struct manager *manager)
 {
-	int running = 0;
+	u32 running = 0;
 
 	for (u32 i = 0; i < manager->guest_count; i++)
 		running += guest_running(manager->guests[i]);
-	if (!running && !manager->ended_ns && !manager->lobby)
-		manager->ended_ns = clock_now_ns();
 	return running;
 }
 

@@ -159,7 +159,7 @@ static void let_begin(struct manager *manager)
 static int serve(struct manager *manager, int timeout_ms)
 {
 	u64 until = clock_now_ns() + (u64)MAX(timeout_ms, 0) * NSEC_PER_MSEC;
-	int running = manager_count_running(manager);
+	int running = (int)manager_count_running(manager);
 
 	while (running || manager->lobby) {
 		u64 now = clock_now_ns();
@@ -173,10 +173,13 @@ static int serve(struct manager *manager, int timeout_ms)
 		for (u32 i = 0; i < manager->guest_count; i++)
 			guest_tick(manager->guests[i]);
 		serve_once(manager, now < until ? (int)((until - now) / NSEC_PER_MSEC) + 1 : 0);
-		running = manager_count_running(manager);
+		running = (int)manager_count_running(manager);
 		if (running < before || clock_now_ns() >= until)
 			break;
 	}
+	/* The end of the last is the run's. */
+	if (!running && !manager->lobby && !manager->ended_ns)
+		manager->ended_ns = clock_now_ns();
 	return running;
 }
 

@@ -64,7 +64,7 @@ static void host_snapshot(struct manager *manager, struct host_snapshot *snapsho
 		.evict_cancelled = atomic_load(&memory->evict_cancelled),
 		.direct_reclaims = atomic_load(&memory->direct_reclaims),
 		.guest_count = manager->guest_count,
-		.guests_running = (u32)manager_count_running(manager),
+		.guests_running = manager_count_running(manager),
 		.target_bytes = manager->target_bytes,
 		.squeeze_bytes_per_s = manager->squeeze_rate,
 		.watermark_min = atomic_load(&memory->budget.min),

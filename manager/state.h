@@ -66,8 +66,8 @@ struct manager {
 /* Something changed: the serving thread should look. */
 void manager_wake(struct manager *manager);
 
-/* Guests that have not ended. When that was the last, its end is the run's. */
-u32 manager_count_running(struct manager *manager);
+/* Guests that have not ended. */
+u32 manager_count_running(const struct manager *manager);
 
 /* Takes in VMMs that have said HELLO, or turns them away. */
 void manager_receive_visitors(struct manager *manager);

@@ -73,6 +73,23 @@ Test(ctl_control, every_attribute_of_the_host_can_be_read)
 	cr_expect_eq(get("numa/node0/resident"), 0);
 }
 
+/* Whoever looks may come before the first guest. */
+Test(ctl_control, a_host_whose_guests_are_still_to_come_has_not_ended)
+{
+	struct host_snapshot before, after;
+
+	manager_host_snapshot(manager, &before);
+	usleep(1000);
+	manager_host_snapshot(manager, &after);
+	cr_expect_eq(after.guests_running, 0);
+	cr_expect_gt(after.duration_ns, before.duration_ns);
+	manager_serve(manager, 0);
+	manager_host_snapshot(manager, &before);
+	usleep(1000);
+	manager_host_snapshot(manager, &after);
+	cr_expect_eq(after.duration_ns, before.duration_ns, "it was served, and there was none");
+}
+
 /* At both ends of its range, and back; a step beyond is refused and changes nothing. */
 Test(ctl_control, every_setting_of_the_host_can_be_written)
 {
