@@ -9,7 +9,7 @@
 # seconds. The output of what fails is shown, that of what passes is not.
 set -u
 
-: "${TEST_TIMEOUT:=300}"
+: "${TEST_TIMEOUT:=600}"
 : "${BALLAST:?the ballast program}"
 export BALLAST
 

@@ -5,7 +5,7 @@
 # its cgroup, within the slack that is there for what it does not count.
 . "${0%/*}/lib.sh"
 
-configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 4" <<END
+configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 10" <<END
 [guest worker]
 count = 2
 memory = 96M

@@ -42,7 +42,7 @@ done
 expect 'all(.guests[].balloon; .driver and .inflated_pages > 0 and .deflated_pages > 0)'
 
 # A guest that cannot get what it is promised does not start, and says why; the other runs.
-configure "memory = 64M" "for = 2" <<END
+configure "memory = 64M" "for = 10" <<END
 [guest first]
 memory = 48M
 workload-args = fill=50%

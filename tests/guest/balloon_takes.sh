@@ -6,7 +6,7 @@
 . "${0%/*}/lib.sh"
 
 for accel in auto thread; do
-	configure "memory = 640M" "accel = $accel" "for = 3" <<-END
+	configure "memory = 640M" "accel = $accel" "for = 600" <<-END
 	[guest free]
 	memory = 256M
 	workload-args = fill=40%
@@ -30,7 +30,7 @@ for accel in auto thread; do
 	balloon = no
 	balloon-target = 16M
 	END
-	run_host
+	work_for 3 5
 	expect_all_verified
 	expect '[.guests[0:3][].balloon | .actual_bytes == .target_bytes] | all'
 	expect '[.guests[0:3][] | .mem.ballooned * 4096 == .balloon.actual_bytes] | all'

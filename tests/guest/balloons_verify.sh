@@ -7,7 +7,7 @@
 . "${0%/*}/lib.sh"
 
 for accel in auto thread; do
-	configure "memory = 192M" "swap-file = $swap" "swap-size = 1G" "accel = $accel" "for = 5" \
+	configure "memory = 192M" "swap-file = $swap" "swap-size = 1G" "accel = $accel" "for = 8" \
 		"data-size = 8M" <<-END
 	[guest cache]
 	memory = 96M

@@ -13,7 +13,7 @@ is_root || skip "not root: nothing on the host can be changed"
 # All that the benchmark may change.
 host_state()
 {
-	cat /proc/swaps
+	awk '{ print $1, $2, $3 }' /proc/swaps
 	grep -H . /sys/block/zram0/initstate /sys/block/zram0/disksize /sys/block/zram0/comp_algorithm
 	for knob in run pages_to_scan sleep_millisecs use_zero_pages advisor_mode smart_scan; do
 		[ ! -e /sys/kernel/mm/ksm/$knob ] || grep -H . /sys/kernel/mm/ksm/$knob

@@ -8,7 +8,7 @@
 
 for reclaim in yes no; do
 	configure "memory = 512M" "swap-file = $swap" "swap-size = 1G" "sample-ms = 100" \
-		"for = 12" <<-END
+		"for = 600" <<-END
 	[policy]
 	interval-ms = 100
 	cold-age = 2s
@@ -27,7 +27,11 @@ for reclaim in yes no; do
 		within 60 sh -c "[ \"\$(cat $tree/vm/still/wss/cold_evicted_pages 2>/dev/null || echo 0)\" -gt 5000 ]" ||
 			fail "cold memory did not leave"
 		[ "$(cat "$tree/state")" = high ] || fail "the host was short"
+	else
+		within 60 all_run 2 || fail "they do not work"
+		sleep 8
 	fi
+	kill -INT "$run"
 	await_host
 	expect_all_verified
 	expect '.policy.state_steps | .soft + .hard + .low == 0'

@@ -13,8 +13,8 @@ workload = sweep
 workload-args = fill=80%
 END
 start_host
-within 10 has_vmms 3 || fail "three VMMs did not start"
-sleep 3
+within 60 all_run 3 || fail "three guests do not work"
+sleep 1
 kill -INT "$run"
 await_host
 expect_said 'guests verify and end'
@@ -23,22 +23,21 @@ expect 'all(.guests[]; .pages_verified >= 0.75 * .memory_bytes / 4096)'
 
 # One that stands still does not verify, and keeps the run from ending.
 start_host
-within 10 has_vmms 3 || fail "three VMMs did not start"
+within 60 all_run 3 || fail "three guests do not work"
 processes=$(vmms)
-sleep 1
 kill -STOP "${processes%%
 *}"
 kill -INT "$run"
 within 20 grep -q 'guests verify and end' "$output" || fail "the first SIGINT was not heard"
 kill -INT "$run"
-sleep 0.5
+sleep 1
 kill -CONT "${processes%%
 *}"
-within 5 are_gone "$run" || fail "still there 5 seconds after the second SIGINT"
+within 60 are_gone "$run" || fail "still there a minute after the second SIGINT"
 await_host
 expect_status 1
 expect '.ok == false and all(.guests[]; .verify_failures == 0)'
 expect '.guests[0].exit == "stopped" and all(.guests[]; .ok or .exit == "stopped")'
 expect_said 'guest worker-0: stopped: interrupted by the user'
-within 2 are_gone $processes || fail "VMMs are left: $processes"
+within 20 are_gone $processes || fail "VMMs are left: $processes"
 expect_nothing_left

@@ -125,8 +125,18 @@ vmms()
 
 has_vmms() { [ "$(vmms | wc -l)" -eq "$1" ]; }
 
-# all_run N: so many guests have filled their memory and are at work, as the host's $tree says.
-all_run() { [ "$(cat "$tree"/vm/*/phase 2>/dev/null | grep -c run)" -eq "$1" ]; }
+# all_run N: so many guests have filled their memory and are at work.
+all_run() { [ "$("$BALLAST" tree --host "$host" 2>/dev/null | grep -c '^/vm/[^ ]*/phase  *run$')" -eq "$1" ]; }
+
+# work_for SECONDS GUESTS: runs the host until so many have worked for so long, however long they took to get there.
+work_for()
+{
+	start_host
+	within 120 all_run "$2" || fail "they do not all work"
+	sleep "$1"
+	kill -INT "$run"
+	await_host
+}
 
 # Not there, or a zombie that nobody has waited for yet.
 is_gone()

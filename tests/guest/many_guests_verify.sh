@@ -4,7 +4,7 @@
 # Sixteen guests of 32 MiB on 256 MiB: more guests than CPUs, twice the memory there is.
 . "${0%/*}/lib.sh"
 
-configure "memory = 256M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 5" <<END
+configure "memory = 256M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 600" <<END
 [guest web]
 count = 6
 memory = 32M
@@ -23,7 +23,7 @@ workload = idle
 workload-args = fill=80%
 data = /usr/bin
 END
-run_host
+work_for 3 16
 expect_all_verified
 expect '.guests | length == 16'
 expect '[.guests[].name] | unique | length == 16'

@@ -5,7 +5,7 @@
 # budget is kept, and the report holds all that docs/config.md says it does.
 . "${0%/*}/lib.sh"
 
-configure "memory = 256M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 5" <<END
+configure "memory = 256M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 600" <<END
 [guest store]
 memory = 128M
 vcpus = 2
@@ -28,13 +28,13 @@ workload = idle
 workload-args = fill=80%
 data = /usr/bin
 END
-run_host
+work_for 5 4
 expect_all_verified
 
 expect '.guests | length == 4'
 expect '.budget_bytes == 268435456 and .guest_bytes == 2 * .budget_bytes'
 expect '.peak_used_bytes > .budget_bytes * 0.8'
-expect '.duration_s >= 5 and .duration_s < 60'
+expect '.duration_s >= 5'
 expect '[.guests[].name] == ["store", "pass", "batch", "office"]'
 expect '[.guests[].workload] == ["kv", "sweep", "phase", "idle"]'
 expect 'all(.guests[]; .ops_per_s > 0 and .stall_us > 0)'

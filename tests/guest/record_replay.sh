@@ -6,7 +6,7 @@
 . "${0%/*}/lib.sh"
 
 rec=$work/rec
-configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "control = off" "for = 8" <<END
+configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "control = off" "for = 15" <<END
 [guest store]
 memory = 96M
 workload = kv

@@ -6,7 +6,7 @@
 # comes home, and is swapped, and then each rewrites everything.
 . "${0%/*}/lib.sh"
 
-configure "memory = 256M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 30" <<END
+configure "memory = 256M" "swap-file = $swap" "swap-size = 1G" "data-size = 8M" "for = 600" <<END
 [ksm]
 run = 1
 salting = 0
@@ -15,7 +15,7 @@ pages_to_scan = 100000
 count = 3
 memory = 32M
 workload = fill
-workload-args = common=50% fill=80% zero=0 same=0 write=5% think=5ms rewrite=16s
+workload-args = common=50% fill=80% zero=0 same=0 write=5% think=5ms rewrite=30s
 data = /usr/bin
 END
 sheets_are() { [ "$(cat "$tree/ksm/sheets")" -ge 6 ] && [ "$(cat "$tree/ksm/pages_own")" -ge 1000 ]; }
@@ -30,6 +30,9 @@ echo 8M >"$tree/vm/web-1/reclaim"
 	fail "$(cat "$tree/vm/web-1/reclaim") bytes were reclaimed"
 echo 64M >"$tree/memory"
 within 20 sheets_are_gone || fail "$(cat "$tree/ksm/pages_own") pages are not home"
+# All have rewritten everything by then.
+sleep 12
+kill -INT "$run"
 await_host
 expect_work_verified
 expect '.ksm.sheets >= 6 and .ksm.pages_own >= 0'

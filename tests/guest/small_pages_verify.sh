@@ -4,7 +4,7 @@
 # Without 2 MiB pages all goes a page at a time: guests verify as they do with them.
 . "${0%/*}/lib.sh"
 
-configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "huge-pages = no" "for = 3" <<END
+configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "huge-pages = no" "for = 600" <<END
 [guest worker]
 count = 2
 memory = 96M
@@ -15,7 +15,7 @@ memory = 64M
 workload = sweep
 workload-args = fill=80%
 END
-run_host
+work_for 2 3
 expect_all_verified
 expect 'all(.guests[]; .huge_bytes == 0)'
 expect '.swap.stored_pages > 0'

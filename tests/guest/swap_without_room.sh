@@ -11,14 +11,14 @@ mkdir "$work/mount"
 mount -t tmpfs -o size=8M none "$work/mount" || skip "no tmpfs can be mounted"
 swap=$work/mount/swap
 
-configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "pool-percent = 60" "for = 3" <<END
+configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "pool-percent = 60" "for = 600" <<END
 [guest text]
 count = 3
 memory = 64M
 workload = fill
 workload-args = fill=70% zero=10% same=10% random=0%
 END
-run_host
+work_for 1 3
 expect_said 'swap file .*: it will fill up early'
 expect_status 0
 expect '.ok and all(.guests[]; .ok and .verify_failures == 0 and .pages_verified > 0)'

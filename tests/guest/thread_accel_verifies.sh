@@ -5,7 +5,7 @@
 # says what they ran on.
 . "${0%/*}/lib.sh"
 
-configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "accel = thread" "for = 3" <<END
+configure "memory = 128M" "swap-file = $swap" "swap-size = 1G" "accel = thread" "for = 600" <<END
 [guest worker]
 count = 2
 memory = 96M
@@ -17,7 +17,7 @@ memory = 64M
 workload = sweep
 workload-args = fill=80%
 END
-run_host
+work_for 2 3
 expect_all_verified
 expect 'all(.guests[]; .accel == "thread")'
 expect '.swap.stored_pages > 0'

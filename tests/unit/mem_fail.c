@@ -43,7 +43,7 @@ static void *touch_page_1(void *argument)
 
 static void wait_until_failed(const struct mem_guest *guest)
 {
-	for (u32 i = 0; i < 5000 && !guest->failed; i++)
+	for (u32 i = 0; i < 60000 && !guest->failed; i++)
 		usleep(1000);
 	cr_assert(guest->failed);
 }

@@ -461,7 +461,7 @@ void mem_guest_settle(struct mem_guest *guest)
 {
 	u64 rounds = guest->rounds;
 
-	for (u32 tries = 0; tries < 2000; tries++) {
+	for (u32 tries = 0; tries < 20000; tries++) {
 		if (any_busy(guest))
 			rounds = guest->rounds;
 		else if (guest->rounds >= rounds + 2)

@@ -61,7 +61,7 @@ static void wait_steps(struct stage *stage, u64 steps)
 
 	policy_host_snapshot(stage->policy, &host);
 	until = host.steps + steps;
-	for (u32 i = 0; i < 10000 && host.steps < until; i++) {
+	for (u32 i = 0; i < 60000 && host.steps < until; i++) {
 		usleep(1000);
 		policy_host_snapshot(stage->policy, &host);
 	}

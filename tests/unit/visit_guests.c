@@ -233,12 +233,13 @@ static int discards_under_pressure(const char *path)
 {
 	const u64 pages = 64 * MiB / PAGE_SIZE;
 	struct peer_guest guest;
-	u64 state = 88172645463325252ULL, end = clock_now_ns() + 15 * NSEC_PER_SEC;
+	u64 state = 88172645463325252ULL, end;
 
 	peer_begin(&guest, path, "discards", 64 * MiB);
 	for (u64 i = 0; i < pages; i++)
 		peer_write(&guest, i, 1);
 	/* A turn is a few waits for other threads: on a loaded machine, fewer turns. */
+	end = clock_now_ns() + 15 * NSEC_PER_SEC;
 	for (u32 turn = 0; turn < 1500 && clock_now_ns() < end; turn++) {
 		u64 first, count;
 
