@@ -296,7 +296,7 @@ static const struct attr host_attrs[] = {
 	{ "ksm/sleep_millisecs", SETTING(MS), KSM(sleep_millisecs), RANGE(0, 3600000),
 	  .help = "length of a pause" },
 	{ "ksm/smart_scan", SETTING(NONE), KSM(smart_scan), RANGE(0, 1),
-	  .help = "1: look less and less often at pages that keep changing" },
+	  .help = "1: look less and less often at pages that keep changing, and rest while nothing is found" },
 	{ "ksm/use_zero_pages", SETTING(NONE), KSM(use_zero_pages), RANGE(0, 1),
 	  .help = "1: drop pages that repeat one word" },
 	{ "ksm/max_page_sharing", SETTING(NONE), KSM(max_page_sharing), RANGE(2, 1000000),

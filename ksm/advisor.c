@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ksm/advisor.h"
 
+#include "lib/clock.h"
+
 /* Weight of what was before, so that one odd scan does not turn everything. */
 #define KEEP 0.7
 /* What was before is forgotten over so many pages. */
 #define WORTH_PAGES 8192UL
 #define WORTH_LEAST (ADVISOR_WORTH_MAX / 16)
+/* A scan that shares next to nothing rests so many times as long as it worked, and no longer than that. */
+#define REST	  16U
+#define REST_MOST (5 * NSEC_PER_SEC)
 
 /* Pages between two pauses that cost all of the processor time that is allowed: work / (work + pause) is at
  * most max_cpu. */
@@ -46,4 +51,13 @@ enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes
 	if (worth < WORTH_LEAST)
 		return ADVISOR_IDLE;
 	return free_bytes < enough ? ADVISOR_HURRY : ADVISOR_WORTH;
+}
+
+u64 advisor_pause(enum advisor_pace pace, u64 pause_ns, u64 worked_ns)
+{
+	if (pace == ADVISOR_HURRY)
+		return 0;
+	if (pace == ADVISOR_WORTH)
+		return pause_ns;
+	return MAX(pause_ns, MIN(worked_ns * REST, REST_MOST));
 }

@@ -102,6 +102,7 @@ struct ksm {
 	pthread_t thread;
 	bool started;
 	enum advisor_pace pace; /* of the scan */
+	u64 due_ns;		/* its next batch */
 	int nice;
 	_Atomic bool stop;
 	_Atomic bool home_wanted;

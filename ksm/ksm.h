@@ -30,7 +30,7 @@ struct ksm_options {
 	u32 run;		      /* enum ksm_run */
 	u32 pages_to_scan;	      /* between two pauses */
 	u32 sleep_millisecs;	      /* a pause */
-	bool smart_scan;	      /* look less often at what keeps changing */
+	bool smart_scan; /* look less often at what keeps changing, and while nothing is found */
 	bool use_zero_pages;	      /* drop pages that repeat one word */
 	u32 max_page_sharing;	      /* references to a frame */
 	u32 advisor_mode;	      /* enum ksm_advisor */

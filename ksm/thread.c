@@ -16,6 +16,9 @@
 /* Pages of a step. */
 #define STEP_SCAN 1024U
 #define STEP_HOME 64U
+/* The longest pause while pages may have to come home, with the scan and without. */
+#define LOOK_HOME_NS	(20 * NSEC_PER_MSEC)
+#define LOOK_STOPPED_NS (100 * NSEC_PER_MSEC)
 
 /* Above the process's own, by how urgent it is. */
 static const int niceness[] = {
@@ -54,9 +57,22 @@ static u64 scan_step(struct ksm *ksm, u64 left)
 	return ksm_scan(ksm, pages) ? 0 : left - pages;
 }
 
-/* A batch of so many pages, and what is to come home. */
-static void work(struct ksm *ksm, u64 left, int base)
+/* The pause after a batch. Who has said how long a scan may take does not want it to rest. */
+static u64 pause_after(const struct ksm *ksm, u64 worked_ns)
 {
+	u64 pause_ns = ksm->options.sleep_millisecs * NSEC_PER_MSEC;
+	bool rests = ksm->options.smart_scan && ksm->options.advisor_mode == KSM_ADVISOR_NONE;
+
+	return advisor_pause(ksm->pace, pause_ns, rests ? worked_ns : 0);
+}
+
+/* A batch, if one is due, and what is to come home. */
+static void work(struct ksm *ksm, int base)
+{
+	u64 began_ns = clock_now_ns(), ended_ns;
+	bool due = began_ns >= ksm->due_ns;
+	u64 left = due ? atomic_load(&ksm->pages_to_scan) : 0;
+
 	do {
 		home_consider(ksm);
 		set_pace(ksm, base);
@@ -64,15 +80,27 @@ static void work(struct ksm *ksm, u64 left, int base)
 			home_go_on(ksm, STEP_HOME);
 		left = scan_step(ksm, left);
 	} while ((left || ksm->home.under_way) && !atomic_load(&ksm->stop));
+	if (!due)
+		return;
+	ended_ns = clock_now_ns();
+	ksm->due_ns = ended_ns + pause_after(ksm, ended_ns - began_ns);
+}
+
+/* Till the next batch; but where guests can write to what is shared it is looked more often whether it should come home. */
+static u64 pause_now(const struct ksm *ksm)
+{
+	u64 now_ns = clock_now_ns(), ns = ksm->due_ns - MIN(now_ns, ksm->due_ns);
+
+	if (atomic_load(&ksm->run) != KSM_RUN)
+		return LOOK_STOPPED_NS;
+	return atomic_load(&ksm->memory->foreign_pages) ? MIN(ns, LOOK_HOME_NS) : ns;
 }
 
 static void pause_scan(struct ksm *ksm)
 {
 	struct timespec until;
-	u64 ns = ksm->options.sleep_millisecs * NSEC_PER_MSEC;
+	u64 ns = pause_now(ksm);
 
-	if (atomic_load(&ksm->run) != KSM_RUN)
-		ns = MAX(ns, 100 * NSEC_PER_MSEC);
 	/* No guest can write to what is shared. */
 	if (atomic_load(&ksm->run) == KSM_STOP && !atomic_load(&ksm->memory->foreign_pages)) {
 		sem_wait(&ksm->wake);
@@ -93,7 +121,7 @@ static void *scan_thread(void *argument)
 	pthread_setname_np(pthread_self(), "ksm");
 	ksm->nice = base;
 	while (!atomic_load(&ksm->stop)) {
-		work(ksm, atomic_load(&ksm->pages_to_scan), base);
+		work(ksm, base);
 		if (atomic_load(&ksm->run) == KSM_UNMERGE && !atomic_load(&ksm->stop)) {
 			set_nice(ksm, base, ADVISOR_WORTH);
 			ksm_unmerge(ksm);

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "ksm/advisor.h"
-#include "lib/types.h"
+#include "lib/clock.h"
 
 #define SLEEP_MS     20
 #define PAGE_SECONDS 1e-6
@@ -116,4 +116,17 @@ Test(ksm_advisor, a_scan_hurries_where_it_is_worth_it_and_memory_is_short)
 	cr_expect_eq(advisor_pace(ADVISOR_HURRY, worth, 51, 100), ADVISOR_WORTH);
 	cr_expect_eq(advisor_pace(ADVISOR_IDLE, worth, 0, 100), ADVISOR_HURRY);
 	cr_expect_eq(advisor_pace(ADVISOR_HURRY, worthless, 0, 100), ADVISOR_IDLE);
+}
+
+Test(ksm_advisor, a_scan_that_finds_nothing_rests_and_one_in_a_hurry_does_not)
+{
+	const u64 ms = NSEC_PER_MSEC;
+
+	cr_expect_eq(advisor_pause(ADVISOR_HURRY, 20 * ms, 10 * ms), 0);
+	cr_expect_eq(advisor_pause(ADVISOR_WORTH, 20 * ms, 10 * ms), 20 * ms);
+	cr_expect_eq(advisor_pause(ADVISOR_IDLE, 20 * ms, 10 * ms), 160 * ms);
+	cr_expect_eq(advisor_pause(ADVISOR_IDLE, 20 * ms, ms), 20 * ms);
+	cr_expect_eq(advisor_pause(ADVISOR_IDLE, 20 * ms, 10 * NSEC_PER_SEC), 5 * NSEC_PER_SEC);
+	cr_expect_eq(advisor_pause(ADVISOR_IDLE, 10 * NSEC_PER_SEC, 10 * NSEC_PER_SEC),
+		     10 * NSEC_PER_SEC);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sharing, a step at a time: what becomes one, what must not, and what a write does. */
 #include <criterion/criterion.h>
+#include <unistd.h>
 
 #include "ksm/internal.h"
+#include "lib/clock.h"
 #include "tests/unit/ksm_rig.h"
 
 #define BYTES (4 * MiB)
@@ -341,6 +343,25 @@ Test(ksm_share, written_pages_come_home_a_few_at_a_time)
 static void ask_home(struct ksm_rig *rig)
 {
 	rig->memory.sharing->ops->bring_home(rig->memory.sharing);
+}
+
+/* A scan that found nothing may rest for seconds. */
+Test(ksm_share, written_pages_come_home_while_the_scan_rests, .timeout = 60)
+{
+	struct ksm_rig rig;
+	u64 scanned;
+
+	start_alike(&rig, &plain);
+	scanned = ksm_rig_stats(&rig).pages_scanned;
+	rig.ksm->due_ns = clock_now_ns() + 3600 * NSEC_PER_SEC;
+	cr_assert_eq(ksm_start(rig.ksm), 0);
+	usleep(600000); /* till it pauses, for the first round at the latest */
+	for (u64 i = 0; i < PAGES; i += 3)
+		ksm_rig_write(&rig.guests[0], i, 8);
+	while (atomic_load(&rig.memory.private_pages))
+		usleep(1000);
+	cr_expect_eq(ksm_rig_stats(&rig).pages_scanned, scanned);
+	ksm_rig_stop(&rig);
 }
 
 /* Whoever asks during a round waits for it, and what was written behind it comes with the next. */
