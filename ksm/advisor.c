@@ -53,11 +53,11 @@ enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes
 	return free_bytes < enough ? ADVISOR_HURRY : ADVISOR_WORTH;
 }
 
-u64 advisor_pause(enum advisor_pace pace, u64 pause_ns, u64 worked_ns)
+u64 advisor_pause(enum advisor_pace pace, const struct advisor_batch *batch, u64 pause_ns)
 {
-	if (pace == ADVISOR_HURRY)
+	if (pace == ADVISOR_HURRY && batch->found && batch->found >= batch->pages / 64)
 		return 0;
-	if (pace == ADVISOR_WORTH)
-		return pause_ns;
-	return MAX(pause_ns, MIN(worked_ns * REST, REST_MOST));
+	if (pace == ADVISOR_IDLE)
+		return MAX(pause_ns, MIN(batch->worked_ns * REST, REST_MOST));
+	return pause_ns;
 }

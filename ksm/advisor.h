@@ -43,12 +43,19 @@ enum advisor_pace { ADVISOR_IDLE, ADVISOR_WORTH, ADVISOR_HURRY };
  * than a quarter is free, and then until half is. */
 enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes, u64 budget_bytes);
 
+/* What one batch did. */
+struct advisor_batch {
+	u64 pages; /* that it was to look at */
+	u64 found; /* of them shared, or seen for the first time */
+	u64 worked_ns;
+};
+
 /*
- * How long to pause after a batch that took `worked_ns`, where `pause_ns` is what is set: not at all in a hurry, and at IDLE
- * sixteen times as long as it took, up to five seconds, if that is more. What a scan takes from guests is not only the processor:
- * what it watches costs them a fault at the next write.
+ * How long to pause after a batch, where `pause_ns` is what is set. In a hurry not at all, as long as it finds something: one page
+ * in 64. At IDLE sixteen times as long as it took, up to five seconds, if that is more: what a scan takes from guests is not only
+ * the processor, but a fault at the next write to what it watches.
  */
-u64 advisor_pause(enum advisor_pace pace, u64 pause_ns, u64 worked_ns);
+u64 advisor_pause(enum advisor_pace pace, const struct advisor_batch *batch, u64 pause_ns);
 
 /* pages_to_scan for the next scan, after one with `pages_to_scan`. */
 u32 advisor_next(struct advisor *advisor, const struct advisor_scan *scan, u32 pages_to_scan);

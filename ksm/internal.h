@@ -89,8 +89,8 @@ struct ksm {
 	struct partner partners[PARTNERS_MAX];
 	u32 partner_count;
 	u64 unshared, changing; /* of the scan under way */
-	u64 steady,
-		taken; /* of the call: pages that had not changed, and that were shared or dropped */
+	/* Of the call: pages that had not changed, that were shared or dropped, and that were seen for the first time. */
+	u64 steady, taken, fresh;
 	u32 worth;     /* of the scan: advisor_worth() */
 	struct advisor advisor;
 	_Atomic u32 pages_to_scan;

@@ -285,7 +285,7 @@ bool ksm_scan(struct ksm *ksm, u64 pages)
 	pthread_mutex_lock(&ksm->scan_lock);
 	began = clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 	adopt_options(ksm);
-	ksm->steady = ksm->taken = 0;
+	ksm->steady = ksm->taken = ksm->fresh = 0;
 	full = scan_batch(ksm, pages);
 	ksm->worth = advisor_worth(ksm->worth, ksm->steady, ksm->taken);
 	atomic_fetch_add(&ksm->cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - began);

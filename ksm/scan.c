@@ -174,6 +174,7 @@ static void look_at(struct look *look, u32 place, const u8 *page, struct seen *s
 	u64 hash = ksm_hash(page);
 	bool changed = *sum != (u32)hash;
 
+	look->ksm->fresh += !*sum;
 	*sum = (u32)hash;
 	look->looked++;
 	look->ksm->steady += !changed;

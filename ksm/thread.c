@@ -48,42 +48,57 @@ static void set_pace(struct ksm *ksm, int base)
 }
 
 /* Returns what is left of the batch. */
-static u64 scan_step(struct ksm *ksm, u64 left)
+static u64 scan_step(struct ksm *ksm, u64 left, u64 *found)
 {
 	u64 pages = MIN(left, STEP_SCAN);
+	bool full;
 
 	if (!pages || atomic_load(&ksm->run) != KSM_RUN)
 		return 0;
-	return ksm_scan(ksm, pages) ? 0 : left - pages;
+	full = ksm_scan(ksm, pages);
+	*found += ksm->taken + ksm->fresh;
+	return full ? 0 : left - pages;
 }
 
 /* The pause after a batch. Who has said how long a scan may take does not want it to rest. */
-static u64 pause_after(const struct ksm *ksm, u64 worked_ns)
+static u64 pause_after(const struct ksm *ksm, struct advisor_batch *batch)
 {
-	u64 pause_ns = ksm->options.sleep_millisecs * NSEC_PER_MSEC;
-	bool rests = ksm->options.smart_scan && ksm->options.advisor_mode == KSM_ADVISOR_NONE;
+	if (!ksm->options.smart_scan || ksm->options.advisor_mode != KSM_ADVISOR_NONE)
+		batch->worked_ns = 0;
+	return advisor_pause(ksm->pace, batch, ksm->options.sleep_millisecs * NSEC_PER_MSEC);
+}
 
-	return advisor_pause(ksm->pace, pause_ns, rests ? worked_ns : 0);
+/* The scanner has not followed yet: the pause was by the old ones. */
+static bool settings_changed(struct ksm *ksm)
+{
+	bool changed;
+
+	pthread_mutex_lock(&ksm->wanted_lock);
+	changed = ksm->changed;
+	pthread_mutex_unlock(&ksm->wanted_lock);
+	return changed;
 }
 
 /* A batch, if one is due, and what is to come home. */
 static void work(struct ksm *ksm, int base)
 {
-	u64 began_ns = clock_now_ns(), ended_ns;
-	bool due = began_ns >= ksm->due_ns;
-	u64 left = due ? atomic_load(&ksm->pages_to_scan) : 0;
+	u64 began_ns = clock_now_ns(), ended_ns, left;
+	bool due = began_ns >= ksm->due_ns || settings_changed(ksm);
+	struct advisor_batch batch = {.pages = atomic_load(&ksm->pages_to_scan)};
 
+	left = due ? batch.pages : 0;
 	do {
 		home_consider(ksm);
 		set_pace(ksm, base);
 		if (ksm->home.under_way)
 			home_go_on(ksm, STEP_HOME);
-		left = scan_step(ksm, left);
+		left = scan_step(ksm, left, &batch.found);
 	} while ((left || ksm->home.under_way) && !atomic_load(&ksm->stop));
 	if (!due)
 		return;
 	ended_ns = clock_now_ns();
-	ksm->due_ns = ended_ns + pause_after(ksm, ended_ns - began_ns);
+	batch.worked_ns = ended_ns - began_ns;
+	ksm->due_ns = ended_ns + pause_after(ksm, &batch);
 }
 
 /* Till the next batch; but where guests can write to what is shared it is looked more often whether it should come home. */

@@ -364,6 +364,25 @@ Test(ksm_share, written_pages_come_home_while_the_scan_rests, .timeout = 60)
 	ksm_rig_stop(&rig);
 }
 
+/* What was set before would be slept out first, be it an hour. */
+Test(ksm_share, settings_count_at_once, .timeout = 60)
+{
+	struct ksm_options options;
+	struct ksm_rig rig;
+	u64 scanned;
+
+	start_alike(&rig, &plain);
+	rig.ksm->due_ns = clock_now_ns() + 3600 * NSEC_PER_SEC;
+	cr_assert_eq(ksm_start(rig.ksm), 0);
+	usleep(100000);
+	scanned = ksm_rig_stats(&rig).full_scans;
+	ksm_get_options(rig.ksm, &options);
+	ksm_set_options(rig.ksm, &options);
+	while (ksm_rig_stats(&rig).full_scans == scanned)
+		usleep(1000);
+	ksm_rig_stop(&rig);
+}
+
 /* Whoever asks during a round waits for it, and what was written behind it comes with the next. */
 Test(ksm_share, a_round_is_urgent_from_when_somebody_asks)
 {
