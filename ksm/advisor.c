@@ -11,6 +11,10 @@
 /* A scan that shares next to nothing rests so many times as long as it worked, and no longer than that. */
 #define REST	  16U
 #define REST_MOST (5 * NSEC_PER_SEC)
+/* A batch finds something when it is one page in so many. */
+#define FOUND_LEAST 64U
+/* For whoever waits for the scan lock. */
+#define HURRY_NS NSEC_PER_MSEC
 
 /* Pages between two pauses that cost all of the processor time that is allowed: work / (work + pause) is at
  * most max_cpu. */
@@ -55,9 +59,11 @@ enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes
 
 u64 advisor_pause(enum advisor_pace pace, const struct advisor_batch *batch, u64 pause_ns)
 {
-	if (pace == ADVISOR_HURRY && batch->found && batch->found >= batch->pages / 64)
-		return 0;
-	if (pace == ADVISOR_IDLE)
+	u64 found = batch->shared + batch->fresh;
+
+	if (pace == ADVISOR_HURRY && found && found >= batch->pages / FOUND_LEAST)
+		return MIN(pause_ns, HURRY_NS);
+	if (pace == ADVISOR_IDLE && batch->fresh < batch->pages / 2)
 		return MAX(pause_ns, MIN(batch->worked_ns * REST, REST_MOST));
 	return pause_ns;
 }

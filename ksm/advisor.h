@@ -46,14 +46,16 @@ enum advisor_pace advisor_pace(enum advisor_pace pace, u32 worth, u64 free_bytes
 /* What one batch did. */
 struct advisor_batch {
 	u64 pages; /* that it was to look at */
-	u64 found; /* of them shared, or seen for the first time */
+	u64 shared;
+	u64 fresh; /* seen for the first time */
 	u64 worked_ns;
 };
 
 /*
- * How long to pause after a batch, where `pause_ns` is what is set. In a hurry not at all, as long as it finds something: one page
- * in 64. At IDLE sixteen times as long as it took, up to five seconds, if that is more: what a scan takes from guests is not only
- * the processor, but a fault at the next write to what it watches.
+ * How long to pause after a batch, where `pause_ns` is what is set. In a hurry no more than a millisecond, if it shared or saw for
+ * the first time one page in 64. At IDLE sixteen times as long as it took, up to five seconds, unless it saw half of them for the
+ * first time: what a scan takes from guests is not only the processor, but a fault at the next write to what it watches, and it
+ * watches nothing at first sight.
  */
 u64 advisor_pause(enum advisor_pace pace, const struct advisor_batch *batch, u64 pause_ns);
 

@@ -16,7 +16,8 @@
  * write is the kernel's again, still on one huge page.
  *
  * What is not read costs no time, but counts all the same: a scan that hurried over it would come round so often that
- * whatever is not written for some milliseconds seems to stay as it is, and would be protected, shared and broken again.
+ * whatever is not written for some milliseconds seems to stay as it is, and would be protected, shared and broken again. (In a
+ * hurry it does, while it finds something.)
  */
 #include <unistd.h>
 

@@ -48,24 +48,28 @@ static void set_pace(struct ksm *ksm, int base)
 }
 
 /* Returns what is left of the batch. */
-static u64 scan_step(struct ksm *ksm, u64 left, u64 *found)
+static u64 scan_step(struct ksm *ksm, u64 left, struct advisor_batch *batch)
 {
-	u64 pages = MIN(left, STEP_SCAN);
+	u64 pages = MIN(left, STEP_SCAN), began_ns = clock_now_ns();
 	bool full;
 
 	if (!pages || atomic_load(&ksm->run) != KSM_RUN)
 		return 0;
 	full = ksm_scan(ksm, pages);
-	*found += ksm->taken + ksm->fresh;
+	batch->shared += ksm->taken;
+	batch->fresh += ksm->fresh;
+	batch->worked_ns += clock_now_ns() - began_ns;
 	return full ? 0 : left - pages;
 }
 
-/* The pause after a batch. Who has said how long a scan may take does not want it to rest. */
-static u64 pause_after(const struct ksm *ksm, struct advisor_batch *batch)
+/* The pause after a batch. The advisor, who has a time for a full scan and a share of a processor, counts on what is set. */
+static u64 pause_after(const struct ksm *ksm, const struct advisor_batch *batch)
 {
+	u64 pause_ns = ksm->options.sleep_millisecs * NSEC_PER_MSEC;
+
 	if (!ksm->options.smart_scan || ksm->options.advisor_mode != KSM_ADVISOR_NONE)
-		batch->worked_ns = 0;
-	return advisor_pause(ksm->pace, batch, ksm->options.sleep_millisecs * NSEC_PER_MSEC);
+		return pause_ns;
+	return advisor_pause(ksm->pace, batch, pause_ns);
 }
 
 /* The scanner has not followed yet: the pause was by the old ones. */
@@ -82,23 +86,19 @@ static bool settings_changed(struct ksm *ksm)
 /* A batch, if one is due, and what is to come home. */
 static void work(struct ksm *ksm, int base)
 {
-	u64 began_ns = clock_now_ns(), ended_ns, left;
-	bool due = began_ns >= ksm->due_ns || settings_changed(ksm);
+	bool due = clock_now_ns() >= ksm->due_ns || settings_changed(ksm);
 	struct advisor_batch batch = {.pages = atomic_load(&ksm->pages_to_scan)};
+	u64 left = due ? batch.pages : 0;
 
-	left = due ? batch.pages : 0;
 	do {
 		home_consider(ksm);
 		set_pace(ksm, base);
 		if (ksm->home.under_way)
 			home_go_on(ksm, STEP_HOME);
-		left = scan_step(ksm, left, &batch.found);
+		left = scan_step(ksm, left, &batch);
 	} while ((left || ksm->home.under_way) && !atomic_load(&ksm->stop));
-	if (!due)
-		return;
-	ended_ns = clock_now_ns();
-	batch.worked_ns = ended_ns - began_ns;
-	ksm->due_ns = ended_ns + pause_after(ksm, &batch);
+	if (due)
+		ksm->due_ns = clock_now_ns() + pause_after(ksm, &batch);
 }
 
 /* Till the next batch; but where guests can write to what is shared it is looked more often whether it should come home. */

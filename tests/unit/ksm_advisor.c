@@ -121,16 +121,20 @@ Test(ksm_advisor, a_scan_hurries_where_it_is_worth_it_and_memory_is_short)
 Test(ksm_advisor, a_scan_that_finds_nothing_rests_and_one_in_a_hurry_does_not)
 {
 	const u64 ms = NSEC_PER_MSEC;
-	struct advisor_batch batch = {.pages = 6400, .found = 100, .worked_ns = 10 * ms};
+	struct advisor_batch batch = {
+		.pages = 6400, .shared = 60, .fresh = 40, .worked_ns = 10 * ms};
 
-	cr_expect_eq(advisor_pause(ADVISOR_HURRY, &batch, 20 * ms), 0);
+	cr_expect_eq(advisor_pause(ADVISOR_HURRY, &batch, 20 * ms), ms);
+	cr_expect_eq(advisor_pause(ADVISOR_HURRY, &batch, 0), 0);
 	cr_expect_eq(advisor_pause(ADVISOR_WORTH, &batch, 20 * ms), 20 * ms);
 	cr_expect_eq(advisor_pause(ADVISOR_IDLE, &batch, 20 * ms), 160 * ms);
 	cr_expect_eq(advisor_pause(ADVISOR_IDLE, &batch, 200 * ms), 200 * ms);
-	batch.found = 99;
-	cr_expect_eq(advisor_pause(ADVISOR_HURRY, &batch, 20 * ms), 20 * ms, "it found too little");
+	batch.shared--;
+	cr_expect_eq(advisor_pause(ADVISOR_HURRY, &batch, 20 * ms), 20 * ms, "that was too little");
 	batch.worked_ns = 10 * NSEC_PER_SEC;
 	cr_expect_eq(advisor_pause(ADVISOR_IDLE, &batch, 20 * ms), 5 * NSEC_PER_SEC);
-	batch.pages = batch.found = 0;
+	batch.fresh = 3200;
+	cr_expect_eq(advisor_pause(ADVISOR_IDLE, &batch, 20 * ms), 20 * ms, "at first sight");
+	batch = (struct advisor_batch){.pages = 0};
 	cr_expect_eq(advisor_pause(ADVISOR_HURRY, &batch, 20 * ms), 20 * ms);
 }
