@@ -29,9 +29,11 @@ static u64 read_both(u64 *now_ns)
 
 u64 tsc_measure_khz(void)
 {
-	u64 began_ns, ended_ns, began = read_both(&began_ns);
+	u64 began_ns = 0, ended_ns = 0;
+	u64 began = read_both(&began_ns), ended;
 
 	while (clock_now_ns() - began_ns < TSC_WINDOW)
 		;
-	return (read_both(&ended_ns) - began) * (NSEC_PER_SEC / 1000) / (ended_ns - began_ns);
+	ended = read_both(&ended_ns);
+	return (ended - began) * (NSEC_PER_SEC / 1000) / (ended_ns - began_ns);
 }

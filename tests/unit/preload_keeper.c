@@ -238,7 +238,8 @@ static void start(struct monitor *monitor, const enum manner *manners, u32 count
 	int pair[2];
 
 	*monitor = (struct monitor){.count = count, .size = RAM, .current = -1};
-	memcpy(monitor->manners, manners, count * sizeof(manners[0]));
+	for (u32 i = 0; i < count; i++)
+		monitor->manners[i] = manners[i];
 	strcpy(monitor->folder, "/tmp/ballast-qmp-XXXXXX");
 	cr_assert(mkdtemp(monitor->folder));
 	snprintf(monitor->path, sizeof(monitor->path), "%s/qmp", monitor->folder);
