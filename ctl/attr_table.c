@@ -294,7 +294,7 @@ static const struct attr host_attrs[] = {
 	{ "ksm/pages_to_scan", SETTING(PAGES), KSM(pages_to_scan), RANGE(1, 100000000),
 	  .help = "pages to look at between two pauses; set by the advisor when there is one" },
 	{ "ksm/sleep_millisecs", SETTING(MS), KSM(sleep_millisecs), RANGE(0, 3600000),
-	  .help = "length of a pause" },
+	  .help = "length of a pause; with smart_scan longer while nothing is found, and shorter in a hurry" },
 	{ "ksm/smart_scan", SETTING(NONE), KSM(smart_scan), RANGE(0, 1),
 	  .help = "1: look less and less often at pages that keep changing, and rest while nothing is found" },
 	{ "ksm/use_zero_pages", SETTING(NONE), KSM(use_zero_pages), RANGE(0, 1),

@@ -174,7 +174,7 @@ static const struct config_key ksm_keys[] = {
 	  .help = "pages to look at between two pauses" },
 	{ .name = "sleep_millisecs", FIELD(COUNT, struct host_config, ksm.sleep_millisecs),
 	  .max = 3600000, .preset = "20",
-	  .help = "length of a pause" },
+	  .help = "length of a pause; with smart_scan longer while nothing is found, and shorter in a hurry" },
 	{ .name = "smart_scan", FIELD(YES_NO, struct host_config, ksm.smart_scan),
 	  .preset = "yes",
 	  .help = "look less and less often at pages that keep changing, and rest while nothing is found" },

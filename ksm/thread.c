@@ -50,11 +50,12 @@ static void set_pace(struct ksm *ksm, int base)
 /* Returns what is left of the batch. */
 static u64 scan_step(struct ksm *ksm, u64 left, struct advisor_batch *batch)
 {
-	u64 pages = MIN(left, STEP_SCAN), began_ns = clock_now_ns();
+	u64 pages = MIN(left, STEP_SCAN), began_ns;
 	bool full;
 
 	if (!pages || atomic_load(&ksm->run) != KSM_RUN)
 		return 0;
+	began_ns = clock_now_ns();
 	full = ksm_scan(ksm, pages);
 	batch->shared += ksm->taken;
 	batch->fresh += ksm->fresh;

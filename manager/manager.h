@@ -4,9 +4,9 @@
  * together, starts a VMM process per guest, serves their faults, reclaims, and says how all is.
  *
  * One thread serves: it talks to the VMMs and starts and ends guests. The others (control tree, metrics)
- * ask and change at any time: every function but create and destroy takes the manager's
- * one lock, which the serving thread gives up while it waits. The lock is outermost, and so held that
- * a guest's end (two seconds at worst) or the loading of its data may keep the others waiting.
+ * ask and change at any time: every function but create and destroy takes the manager's one
+ * lock, which the serving thread gives up while it waits. The lock is outermost, and so held that a guest's
+ * end (two seconds at worst) or the loading of its data may keep the others waiting.
  */
 #ifndef MANAGER_MANAGER_H
 #define MANAGER_MANAGER_H

@@ -138,13 +138,17 @@ Test(budget_account, threads_never_take_more_than_there_is)
 	struct budget budget = make(64 * MiB);
 	pthread_t threads[THREADS];
 
-	for (u32 i = 0; i < THREADS; i++)
-		cr_assert_eq(pthread_create(&threads[i], NULL, take_and_give, &budget), 0);
-	for (u32 i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
+	/* On a loaded machine they may run one after the other, and none holds much. */
+	for (u32 tries = 0; tries < 20 && atomic_load(&budget.peak) <= 32 * MiB; tries++) {
+		for (u32 i = 0; i < THREADS; i++)
+			cr_assert_eq(pthread_create(&threads[i], NULL, take_and_give, &budget), 0);
+		for (u32 i = 0; i < THREADS; i++)
+			pthread_join(threads[i], NULL);
+	}
 	cr_expect_eq(atomic_load(&excesses), 0);
 	cr_expect_eq(atomic_load(&budget.used), 0);
 	cr_expect_leq(atomic_load(&budget.peak), 63 * MiB);
+	cr_expect_gt(atomic_load(&budget.peak), 32 * MiB);
 }
 
 Test(budget_account, a_lower_limit_presses_and_refuses_but_takes_nothing_away)

@@ -36,8 +36,9 @@
 #define POOL_BYTES    (8 * MiB)
 #define FILE_BYTES    (96 * MiB)
 #define VISITOR_BYTES (4 * MiB)
-/* A huge page that the kernel cannot split when a part of it is punched keeps its memory. */
+/* Of all users in a run. */
 #define OPERATIONS_LEAST 1000U
+/* A huge page that the kernel cannot split when a part of it is punched keeps its memory. */
 #define FILE_TOLERANCE (2 * REGION_PAGES)
 
 struct host;
