@@ -7,32 +7,22 @@
 #include <time.h>
 
 #include "lib/clock.h"
+#include "lib/processors.h"
 #include "lib/thread.h"
 #include "mem/space.h"
+#include "mem/turns_worth.h"
 
 #define LOOK_NS	     (4 * NSEC_PER_MSEC)
 #define LOOK_CALM_NS (32 * NSEC_PER_MSEC) /* while nobody thrashes */
-/* Shares of the time that a guest's threads wait for memory: in 1024ths, on average over some LOAD_WEIGHT looks. */
-#define SHARE_ONE   1024
-#define LOAD_WEIGHT 8
-/* Who waits less than that does not thrash; and who has a turn and does, at one look, is in. */
+/* What a guest loses is an average over some so many looks. */
+#define LOSS_LOOKS 8
+/* Who loses less than that does not thrash. */
 #define SHARE_LITTLE (SHARE_ONE / 16)
-/* When those who thrash wait so much, on average, turns are tried ... */
-#define SHARE_TRY (SHARE_ONE / 8)
 /*
- * ... and are worth it if without them the guests lose more. With turns they run for that part of the time that is the part of
- * their memory which fits; what they lose without is seen in part only, because what is measured begins when a fault is read
- * and ends before its guest wakes: of a loss of all, two fifths to a half.
+ * Time in which a guest neither ran nor waited for memory makes what it waits matter less: it had nothing to do. But where
+ * processors are short it has more likely waited for one, and so much of that time counts.
  */
-#define SEEN_NUM  5
-#define SEEN_DEN  8
-#define SEEN_MOST (SHARE_ONE * 9 / 25)
-/* What they lose is looked at now and then, for a while without turns, of which the first third does not count. Each time that
- * they prove to be worth it, or not, it is left so for twice as long. */
-#define TRIAL_NS       (300 * NSEC_PER_MSEC)
-#define TRIAL_BEGIN_NS (100 * NSEC_PER_MSEC)
-#define KEEP_FIRST_NS  (3 * NSEC_PER_SEC)
-#define KEEP_MOST_NS   (60 * NSEC_PER_SEC)
+#define SHORT_PART 8
 /* It has been worth a turn when it has waited so long for each page that is stored of it. */
 #define SUFFER_PAGE_NS (2 * NSEC_PER_USEC)
 /* Who has missed nothing for so long gets along. */
@@ -41,11 +31,14 @@
  * in; and the most of all of it, for the sake of the others. */
 #define CALM_LEAST_NS (20 * NSEC_PER_MSEC)
 #define MOST_BASE_NS  (100 * NSEC_PER_MSEC)
-#define MOST_PAGE_NS  (100 * NSEC_PER_USEC)
+#define MOST_PAGE_NS  (250 * NSEC_PER_USEC)
 #define MOST_NS	      (4 * NSEC_PER_SEC)
-/* Who has a turn, misses nothing and uses less of a processor than that does nothing with it. */
-#define IDLE_PART  16U
-#define IDLE_LOOKS 3U
+/* Who has a turn and has run for so long without waiting a sixteenth of its time has been brought in: what a processor does with
+ * some hundred pages, lest the time until the next fault, or until it has a processor, be taken for that. */
+#define QUIET_NS (5 * NSEC_PER_MSEC)
+/* Who has a turn, misses nothing and uses less of a processor than that does nothing with it; for so long it may. */
+#define IDLE_PART 16U
+#define IDLE_NS	  (10 * NSEC_PER_MSEC)
 /* So much of a guest must fit. */
 #define FIT_NUM 7U
 #define FIT_DEN 8U
@@ -55,13 +48,6 @@
 #define WAIT_NS	      (20 * NSEC_PER_MSEC)
 #define WAIT_PIECE_NS (2 * NSEC_PER_MSEC) /* of a VMM that may have something to say meanwhile */
 
-enum mode {
-	MODE_FREE,  /* all get along as they can */
-	MODE_TURNS, /* those who thrash take turns */
-	MODE_TRIAL, /* it is looked at what they lose without */
-	MODE_NO,    /* as free; turns were not worth it */
-};
-
 struct turns {
 	struct memory *memory;
 	pthread_mutex_t lock; /* innermost; around changes of states, which guests wait for */
@@ -70,14 +56,9 @@ struct turns {
 	_Atomic bool on;
 	u64 looked_ns; /* 0: never */
 	bool busy;     /* at the last look somebody thrashed, waited or had a turn */
-	enum mode mode;
-	u64 mode_since_ns;
+	struct turns_worth worth;
 	u64 mins;     /* of all guests */
 	double least; /* of those who waited when somebody last did, what one has had, at the least */
-	u64 used_ns;	   /* when somebody last had a use for turns */
-	bool worth;	   /* the last verdict */
-	u64 keep_ns;	   /* so long it holds */
-	u64 lost, lost_by; /* shares seen in this trial, summed, and of how many */
 	bool started;
 	pthread_t thread;
 };
@@ -92,9 +73,16 @@ struct view {
 	double least;  /* that */
 	u64 mins;      /* of all guests, in pages, as of the look before */
 	double behind; /* the same, at the look before */
-	/* Shares of the time of those who thrash, and neither have a turn nor wait for one: summed, and how many they are. */
-	u64 lost, lost_by;
-	bool taken; /* turns are */
+	struct loss loss; /* of those who thrash, wait for a turn or have one */
+	bool taken;	  /* turns are */
+	bool processors_short;
+};
+
+/* What a guest's threads have done since the last look. */
+struct spell {
+	u64 lost_ns;  /* waited for what was stored */
+	u64 ran_ns;   /* had a processor, to work or to fault */
+	bool held_up; /* of those two, the first was no small part */
 };
 
 static enum turn_state state_of(const struct space *space)
@@ -154,17 +142,50 @@ static bool fits(const struct space *space, const struct view *view)
 	return pages / FIT_DEN * FIT_NUM + others <= memory_resident_pages(space->memory);
 }
 
-/* A guest without a turn. */
-static void look_at_others(struct space *space, struct view *view, u64 stall_ns)
+static struct spell look_back(struct space *space, const struct view *view)
 {
 	struct turn *turn = &space->turn;
-	bool thrashes = turn->load >= SHARE_LITTLE;
+	u64 stall_ns = advance(&turn->stall_ns, atomic_load(&space->counters.stall_ns));
+	u64 missed = advance(&turn->missed, atomic_load(&space->counters.missed));
+	u64 all_ns = view->passed_ns * MAX(space->options.threads, 1U), cpu_ns, rest_ns;
+	struct spell spell = {.lost_ns = missed ? stall_ns : 0};
+
+	spell.ran_ns = all_ns - MIN(all_ns, spell.lost_ns);
+	if (cpu_time(space, &cpu_ns)) {
+		cpu_ns = advance(&turn->cpu_ns, cpu_ns);
+		spell.ran_ns = MIN(cpu_ns, all_ns);
+	}
+	spell.held_up = spell.lost_ns * SHARE_ONE > (spell.lost_ns + spell.ran_ns) * SHARE_LITTLE;
+	rest_ns = all_ns - MIN(all_ns, spell.lost_ns + spell.ran_ns);
+	if (view->processors_short)
+		rest_ns /= SHORT_PART;
+	turn->lost_ns += spell.lost_ns - turn->lost_ns / LOSS_LOOKS;
+	turn->own_ns += spell.lost_ns + spell.ran_ns + rest_ns - turn->own_ns / LOSS_LOOKS;
+	return spell;
+}
+
+/* What part of its time it loses. */
+static u64 share_lost(const struct turn *turn)
+{
+	return turn->lost_ns * SHARE_ONE / MAX(turn->own_ns, 1UL);
+}
+
+static void count_loss(struct view *view, u64 share)
+{
+	view->loss.shares += share;
+	view->loss.guests++;
+}
+
+/* A guest without a turn. */
+static void look_at_others(struct space *space, struct view *view, const struct spell *spell)
+{
+	struct turn *turn = &space->turn;
+	bool thrashes = share_lost(turn) >= SHARE_LITTLE;
 
 	if (thrashes) {
-		view->lost += (u64)turn->load;
-		view->lost_by++;
+		count_loss(view, share_lost(turn));
 		turn->since_ns = view->now_ns;
-		turn->suffered_ns += stall_ns;
+		turn->suffered_ns += spell->lost_ns;
 	} else if (view->now_ns - turn->since_ns > RELIEF_NS) {
 		turn->suffered_ns = 0;
 	}
@@ -177,17 +198,14 @@ static void look_at_others(struct space *space, struct view *view, u64 stall_ns)
 	}
 }
 
-static bool does_nothing(struct space *space, const struct view *view, bool stalled)
+static bool does_nothing(struct turn *turn, const struct view *view, const struct spell *spell)
 {
-	struct turn *turn = &space->turn;
-	u64 cpu_ns;
-
-	if (!cpu_time(space, &cpu_ns) || stalled ||
-	    advance(&turn->cpu_ns, cpu_ns) > view->passed_ns / IDLE_PART)
-		turn->idle = 0;
+	if (spell->held_up || spell->ran_ns > view->passed_ns / IDLE_PART)
+		turn->idle_ns = 0;
 	else
-		turn->idle++;
-	return turn->idle >= IDLE_LOOKS;
+		turn->idle_ns +=
+			view->processors_short ? view->passed_ns / SHORT_PART : view->passed_ns;
+	return turn->idle_ns >= IDLE_NS;
 }
 
 /* It has run for as long as it took to bring it in, and some other has had less memory than it had, by their shares; or it
@@ -200,43 +218,41 @@ static bool has_had_its_turn(const struct turn *turn, const struct view *view)
 }
 
 /* A guest that has a turn. */
-static void look_at_holder(struct space *space, struct view *view, bool stalled)
+static void look_at_holder(struct space *space, struct view *view, const struct spell *spell)
 {
 	struct turn *turn = &space->turn;
+	bool in;
 
-	if (stalled)
-		turn->bringing_ns += view->passed_ns;
-	else
-		turn->calm_ns += view->passed_ns;
-	if (does_nothing(space, view, stalled) || has_had_its_turn(turn, view)) {
+	turn->quiet_ns = spell->held_up ? 0 : turn->quiet_ns + spell->ran_ns;
+	in = turn->quiet_ns >= QUIET_NS;
+	*(in ? &turn->calm_ns : &turn->bringing_ns) += view->passed_ns;
+	if (does_nothing(turn, view, spell) || has_had_its_turn(turn, view)) {
 		turn->suffered_ns = 0;
-		turn->load = 0;
+		turn->lost_ns = 0;
 		enter(space, TURN_NONE, view->now_ns);
 		view->ended++;
 		return;
 	}
+	count_loss(view, share_lost(turn));
 	view->having++;
 	view->held += page_table_count(&space->table, PAGE_RESIDENT);
-	view->bringing |= stalled || !turn->calm_ns;
+	view->bringing |= !in;
 }
 
 static void look_at(struct space *space, struct view *view)
 {
 	struct turn *turn = &space->turn;
-	u64 stall_ns = advance(&turn->stall_ns, atomic_load(&space->counters.stall_ns));
-	u64 missed = advance(&turn->missed, atomic_load(&space->counters.missed));
-	u64 most_ns = MAX(view->passed_ns * MAX(space->options.threads, 1U), 1UL);
-	u64 share = missed ? MIN(stall_ns * SHARE_ONE / most_ns, (u64)SHARE_ONE) : 0;
+	struct spell spell = look_back(space, view);
 
 	if (view->taken)
 		turn->had += (double)page_table_count(&space->table, PAGE_RESIDENT) *
 			     (double)view->passed_ns / (double)shares_of(space);
-	turn->load += ((s32)share - turn->load) / LOAD_WEIGHT;
 	if (state_of(space) == TURN_NONE)
-		look_at_others(space, view, stall_ns);
+		look_at_others(space, view, &spell);
 	else if (state_of(space) == TURN_HAS)
-		look_at_holder(space, view, share >= SHARE_LITTLE);
+		look_at_holder(space, view, &spell);
 	if (state_of(space) == TURN_WAITS) {
+		count_loss(view, SHARE_ONE);
 		if (!view->waiting++ || turn->had < view->least) {
 			view->next = space->id;
 			view->least = turn->had;
@@ -248,10 +264,8 @@ static void give_turn(struct space *space, u64 now_ns)
 {
 	struct turn *turn = &space->turn;
 
-	turn->calm_ns = turn->bringing_ns = 0;
+	turn->calm_ns = turn->bringing_ns = turn->quiet_ns = turn->idle_ns = 0;
 	turn->most_ns = MOST_BASE_NS + space_stored_pages(space) * MOST_PAGE_NS;
-	turn->idle = 0;
-	cpu_time(space, &turn->cpu_ns);
 	atomic_fetch_add_explicit(&turn->given, 1, memory_order_relaxed);
 	enter(space, TURN_HAS, now_ns);
 }
@@ -291,80 +305,16 @@ static void decide(struct memory *memory, const struct view *view)
 	space_put(space);
 }
 
-/* What those who thrash must be seen to lose, in shares, that turns are worth it. */
-static u64 worth_from(struct memory *memory)
-{
-	u64 resident = memory_resident_pages(memory), stored = memory_stored_pages(memory);
-	u64 seen = stored * SHARE_ONE * SEEN_NUM / SEEN_DEN / MAX(resident + stored, 1UL);
-
-	return MIN(seen, (u64)SEEN_MOST);
-}
-
-static void change_mode(struct turns *turns, enum mode mode, u64 now_ns)
-{
-	turns->mode = mode;
-	turns->mode_since_ns = now_ns;
-	turns->lost = turns->lost_by = 0;
-	if (mode != MODE_TURNS)
-		end_all(turns->memory, now_ns);
-}
-
-/* A trial is over. */
-static void judge(struct turns *turns, u64 now_ns)
-{
-	bool worth = turns->lost >= turns->lost_by * worth_from(turns->memory);
-
-	if (!turns->lost_by) {
-		change_mode(turns, MODE_FREE, now_ns);
-		return;
-	}
-	turns->keep_ns =
-		turns->worth == worth ? MIN(turns->keep_ns * 2, KEEP_MOST_NS) : KEEP_FIRST_NS;
-	turns->worth = worth;
-	change_mode(turns, worth ? MODE_TURNS : MODE_NO, now_ns);
-}
-
-static void step(struct turns *turns, const struct view *view)
-{
-	u64 passed_ns = view->now_ns - turns->mode_since_ns;
-
-	switch (turns->mode) {
-	case MODE_FREE:
-		if (view->lost_by > 1 && view->lost >= view->lost_by * SHARE_TRY)
-			change_mode(turns, turns->worth ? MODE_TURNS : MODE_TRIAL, view->now_ns);
-		break;
-	case MODE_TURNS:
-		decide(turns->memory, view);
-		if (view->lost_by || view->waiting || view->having)
-			turns->used_ns = view->now_ns;
-		if (view->now_ns - turns->used_ns > KEEP_FIRST_NS)
-			change_mode(turns, MODE_FREE, view->now_ns);
-		else if (passed_ns > turns->keep_ns)
-			change_mode(turns, MODE_TRIAL, view->now_ns);
-		break;
-	case MODE_TRIAL:
-		if (passed_ns > TRIAL_BEGIN_NS) {
-			turns->lost += view->lost;
-			turns->lost_by += view->lost_by;
-		}
-		if (passed_ns > TRIAL_NS)
-			judge(turns, view->now_ns);
-		break;
-	case MODE_NO:
-		if (passed_ns > turns->keep_ns)
-			change_mode(turns, MODE_FREE, view->now_ns);
-		break;
-	}
-}
-
-void turns_look(struct turns *turns, u64 now_ns)
+void turns_look(struct turns *turns, u64 now_ns, bool processors_short)
 {
 	struct memory *memory = turns->memory;
 	u32 used = atomic_load(&memory->slots_used);
 	struct view view = {
 		.now_ns = now_ns,
 		.passed_ns = turns->looked_ns ? now_ns - turns->looked_ns : 0,
-		.taken = turns->mode == MODE_TURNS,
+		.taken = turns->worth.mode == TURNS_TAKEN,
+		.processors_short = processors_short,
+		.loss.looks = 1,
 		.behind = turns->least,
 		.mins = turns->mins,
 	};
@@ -372,7 +322,8 @@ void turns_look(struct turns *turns, u64 now_ns)
 	turns->looked_ns = now_ns;
 	turns->mins = 0;
 	if (!atomic_load_explicit(&turns->on, memory_order_relaxed)) {
-		change_mode(turns, MODE_FREE, now_ns);
+		turns_worth_forget(&turns->worth, now_ns);
+		end_all(memory, now_ns);
 		turns->busy = false;
 		return;
 	}
@@ -387,8 +338,12 @@ void turns_look(struct turns *turns, u64 now_ns)
 	}
 	if (view.waiting)
 		turns->least = view.least;
-	step(turns, &view);
-	turns->busy = view.lost_by || view.waiting || view.having;
+	if (view.taken)
+		decide(memory, &view);
+	turns_worth_look(&turns->worth, now_ns, &view.loss);
+	if (view.taken && turns->worth.mode != TURNS_TAKEN)
+		end_all(memory, now_ns);
+	turns->busy = view.loss.guests;
 }
 
 void turns_wait(struct space *space, u64 began_ns)
@@ -420,16 +375,19 @@ void turns_enable(struct turns *turns, bool on)
 static void *run(void *argument)
 {
 	struct turns *turns = argument;
+	struct processors processors;
 
 	pthread_setname_np(pthread_self(), "turns");
+	processors_open(&processors);
 	while (!atomic_load(&turns->stop)) {
 		struct timespec pause = {
 			.tv_nsec = (long)(turns->busy ? LOOK_NS : LOOK_CALM_NS),
 		};
 
 		nanosleep(&pause, NULL);
-		turns_look(turns, clock_now_ns());
+		turns_look(turns, clock_now_ns(), processors_are_short(&processors));
 	}
+	processors_close(&processors);
 	return NULL;
 }
 
@@ -441,8 +399,7 @@ int turns_create(struct memory *memory, struct turns **out)
 		return -ENOMEM;
 	turns->memory = memory;
 	atomic_init(&turns->on, true);
-	turns->worth = true;
-	turns->keep_ns = KEEP_FIRST_NS;
+	turns_worth_init(&turns->worth);
 	pthread_mutex_init(&turns->lock, NULL);
 	condition_init(&turns->changed);
 	memory->turns = turns;

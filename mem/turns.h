@@ -41,13 +41,15 @@ struct turn {
 	_Atomic u64 waited_ns; /* its faults, for a turn */
 	/* Of the thread that looks. */
 	u64 stall_ns, missed, cpu_ns; /* in all, at the last look */
-	s32 load;	 /* share of its time that goes into misses, in 1024ths, on average */
+	u64 lost_ns,
+		own_ns; /* waited for what was stored, and all of its time: of the last looks, those before ever less */
 	u64 since_ns;	 /* it has had its turn; without one, when it last thrashed */
 	u64 suffered_ns; /* what it has waited since it last got along */
 	u64 calm_ns, bringing_ns; /* of its turn, till now */
+	u64 quiet_ns;		  /* it has run since it last missed something */
 	u64 most_ns;		  /* bringing in, in its turn */
 	double had;		  /* memory while turns are taken: pages times ns by its shares */
-	u32 idle;		  /* looks in a row at which it had done nothing */
+	u64 idle_ns;		  /* it has done nothing with it */
 };
 
 /* A page that comes back in a turn brings so many with it. */
@@ -63,8 +65,9 @@ void turns_destroy(struct turns *turns);
 /* Off: all get along as they can. On from the start; any thread. */
 void turns_enable(struct turns *turns, bool on);
 
-/* Looks who thrashes, ends turns and gives them. Of the one thread, or of a test that starts none. */
-void turns_look(struct turns *turns, u64 now_ns);
+/* Looks who thrashes, ends turns and gives them. `processors_short`: who did not run may have wanted to. Of the one thread,
+ * or of a test that starts none. */
+void turns_look(struct turns *turns, u64 now_ns, bool processors_short);
 
 /* Whether this guest has a turn. */
 bool turns_has(const struct space *space);

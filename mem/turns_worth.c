@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/turns_worth.h"
+
+#include "lib/clock.h"
+
+/* When those who thrash lose so much, on average, turns are tried ... */
+#define SHARE_TRY (SHARE_ONE / 8)
+/*
+ * ... and are worth it if without them the guests lose more. Without them it is seen in part only: what is measured begins when a
+ * fault is read and ends before its guest wakes, and what a fault costs the guest's own processor counts as work. Of a loss
+ * of all, six to seven tenths; of a wait for a turn, which is most of what is lost with them, all is seen.
+ */
+#define SEEN_NUM 5
+#define SEEN_DEN 8
+/* What they lose without is looked at for a while, of which the first third does not count. */
+#define TRIAL_NS       (300 * NSEC_PER_MSEC)
+#define TRIAL_BEGIN_NS (100 * NSEC_PER_MSEC)
+/* Each time that turns prove to be worth it, or not, it is left so for twice as long. */
+#define KEEP_FIRST_NS (3 * NSEC_PER_SEC)
+#define KEEP_MOST_NS  (60 * NSEC_PER_SEC)
+/* What they lose with, after turns were not worth it. */
+#define TRY_NS NSEC_PER_SEC
+/* So long nobody needs a turn, then there are none. */
+#define UNUSED_NS (3 * NSEC_PER_SEC)
+
+void turns_worth_init(struct turns_worth *worth)
+{
+	*worth = (struct turns_worth){.worth = true, .keep_ns = KEEP_FIRST_NS};
+}
+
+static void change(struct turns_worth *worth, enum turns_mode mode, u64 now_ns)
+{
+	worth->mode = mode;
+	worth->since_ns = now_ns;
+	if (mode == TURNS_TAKEN)
+		worth->with = (struct loss){0};
+	else if (mode == TURNS_TRIAL)
+		worth->without = (struct loss){0};
+}
+
+void turns_worth_forget(struct turns_worth *worth, u64 now_ns)
+{
+	change(worth, TURNS_FREE, now_ns);
+}
+
+static void add(struct loss *sum, const struct loss *loss)
+{
+	sum->shares += loss->shares;
+	sum->guests += loss->guests;
+	sum->looks += loss->looks;
+}
+
+static u64 mean_of(const struct loss *loss)
+{
+	return loss->shares / MAX(loss->guests, 1UL);
+}
+
+/* Who is alone has nobody to take turns with. */
+static bool by_several(const struct loss *loss)
+{
+	return loss->guests > loss->looks;
+}
+
+/* A trial is over. */
+static void judge(struct turns_worth *worth, u64 now_ns)
+{
+	bool now = mean_of(&worth->without) * SEEN_DEN >= mean_of(&worth->with) * SEEN_NUM;
+
+	if (!by_several(&worth->without)) {
+		change(worth, TURNS_FREE, now_ns);
+		return;
+	}
+	worth->keep_ns =
+		worth->worth == now ? MIN(worth->keep_ns * 2, KEEP_MOST_NS) : KEEP_FIRST_NS;
+	worth->worth = now;
+	change(worth, now ? TURNS_TAKEN : TURNS_NO, now_ns);
+}
+
+void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *loss)
+{
+	u64 passed_ns = now_ns - worth->since_ns;
+
+	switch (worth->mode) {
+	case TURNS_FREE:
+		if (by_several(loss) && mean_of(loss) >= SHARE_TRY) {
+			worth->used_ns = now_ns;
+			change(worth, TURNS_TAKEN, now_ns);
+		}
+		break;
+	case TURNS_TAKEN:
+		add(&worth->with, loss);
+		if (loss->guests)
+			worth->used_ns = now_ns;
+		if (now_ns - worth->used_ns > UNUSED_NS)
+			change(worth, TURNS_FREE, now_ns);
+		else if (passed_ns > (worth->worth ? worth->keep_ns : TRY_NS))
+			change(worth, TURNS_TRIAL, now_ns);
+		break;
+	case TURNS_TRIAL:
+		if (passed_ns > TRIAL_BEGIN_NS)
+			add(&worth->without, loss);
+		if (passed_ns > TRIAL_NS)
+			judge(worth, now_ns);
+		break;
+	case TURNS_NO:
+		if (passed_ns > worth->keep_ns)
+			change(worth, TURNS_FREE, now_ns);
+		break;
+	}
+}

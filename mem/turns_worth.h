@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether turns are worth it: what guests lose with them, against what they lose without, which is tried now and then. By
+ * whom turns are taken is not its business (mem/turns.h). No locks: of the one thread that looks.
+ */
+#ifndef MEM_TURNS_WORTH_H
+#define MEM_TURNS_WORTH_H
+
+#include "lib/types.h"
+
+/* A share of a guest's time, in 1024ths. */
+#define SHARE_ONE 1024U
+
+/* What guests lose by waiting for memory: shares of their time, summed, of how many, at how many looks. */
+struct loss {
+	u64 shares, guests, looks;
+};
+
+enum turns_mode {
+	TURNS_FREE,  /* nobody needs any: all get along as they can */
+	TURNS_TAKEN, /* those who thrash take turns */
+	TURNS_TRIAL, /* it is looked at what they lose without */
+	TURNS_NO,    /* as free; turns were not worth it */
+};
+
+struct turns_worth {
+	enum turns_mode mode;
+	u64 since_ns;		   /* it has been that */
+	u64 used_ns;		   /* when somebody last had a use for turns */
+	bool worth;		   /* the last verdict */
+	u64 keep_ns;		   /* so long it holds */
+	struct loss with, without; /* turns, the last time */
+};
+
+void turns_worth_init(struct turns_worth *worth);
+
+/* Goes on by one look. `loss` is of those who thrash, wait for a turn or have one: who waits loses all. */
+void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *loss);
+
+/* Turns are switched off: as if nobody needed any. */
+void turns_worth_forget(struct turns_worth *worth, u64 now_ns);
+
+#endif

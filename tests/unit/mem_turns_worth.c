@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether turns are worth it. */
+#include <criterion/criterion.h>
+
+#include "lib/clock.h"
+#include "mem/turns_worth.h"
+
+#define LOOK_NS (4 * NSEC_PER_MSEC)
+#define SECOND	(NSEC_PER_SEC / LOOK_NS) /* in looks */
+
+/* So many guests lose so much of their time, in 1024ths, while turns are taken and while they are not. */
+struct host {
+	u64 guests, with, without;
+	u64 now_ns;
+	struct turns_worth worth;
+};
+
+static struct host host_with(u64 guests, u64 with, u64 without)
+{
+	struct host host = {
+		.guests = guests, .with = with, .without = without, .now_ns = NSEC_PER_SEC};
+
+	turns_worth_init(&host.worth);
+	return host;
+}
+
+/* How many of the next looks find turns taken. */
+static u64 look(struct host *host, u64 looks)
+{
+	u64 taken = 0;
+
+	for (u64 i = 0; i < looks; i++) {
+		bool with = host->worth.mode == TURNS_TAKEN;
+		struct loss loss = {
+			.shares = host->guests * (with ? host->with : host->without),
+			.guests = host->guests,
+			.looks = 1,
+		};
+
+		taken += with;
+		host->now_ns += LOOK_NS;
+		turns_worth_look(&host->worth, host->now_ns, &loss);
+	}
+	return taken;
+}
+
+Test(mem_turns_worth, who_loses_little_or_is_alone_needs_none)
+{
+	struct host little = host_with(4, 0, SHARE_ONE / 10), alone = host_with(1, 0, SHARE_ONE);
+
+	cr_expect_eq(look(&little, 10 * SECOND), 0);
+	cr_expect_eq(look(&alone, 10 * SECOND), 0);
+}
+
+Test(mem_turns_worth, they_go_on_where_guests_lose_less_with_them)
+{
+	/* That half is lost is all that can be seen of what is lost without. */
+	struct host host = host_with(4, SHARE_ONE / 2, SHARE_ONE / 2);
+
+	look(&host, 1);
+	/* Trials after 3, 6, 12, 24 and 48 seconds, of 0.3 each. */
+	cr_expect_geq(look(&host, 95 * SECOND), 93 * SECOND);
+}
+
+Test(mem_turns_worth, they_are_given_up_where_guests_lose_more_with_them)
+{
+	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE / 4);
+
+	cr_expect_geq(look(&host, 3 * SECOND), 3 * SECOND - 2);
+	look(&host, SECOND);
+	/* They are tried again after 3, 6, 12, 24 and 48 seconds, for one. */
+	cr_expect_leq(look(&host, 100 * SECOND), 6 * SECOND);
+}
+
+Test(mem_turns_worth, a_verdict_can_change)
+{
+	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE / 4);
+
+	look(&host, 30 * SECOND);
+	cr_expect_eq(host.worth.worth, false);
+	host.with = SHARE_ONE / 4;
+	look(&host, 60 * SECOND);
+	cr_expect_geq(look(&host, 10 * SECOND), 9 * SECOND);
+	cr_expect_eq(host.worth.worth, true);
+}
+
+Test(mem_turns_worth, a_trial_that_finds_nobody_to_take_turns_with_is_no_verdict)
+{
+	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE / 4);
+
+	while (host.worth.mode != TURNS_TRIAL)
+		look(&host, 1);
+	host.guests = 1;
+	look(&host, SECOND);
+	cr_expect_eq(host.worth.mode, TURNS_FREE);
+	/* When the others come back they are given turns at once, for as long as at first. */
+	host.guests = 4;
+	look(&host, 1);
+	cr_expect_geq(look(&host, 3 * SECOND), 3 * SECOND - 2);
+}
+
+Test(mem_turns_worth, nobody_needs_them_any_more)
+{
+	struct host host = host_with(4, SHARE_ONE / 2, SHARE_ONE / 2);
+
+	look(&host, SECOND);
+	cr_expect_eq(host.worth.mode, TURNS_TAKEN);
+	host.guests = 0;
+	look(&host, 4 * SECOND);
+	cr_expect_eq(host.worth.mode, TURNS_FREE);
+}
+
+Test(mem_turns_worth, switched_off_they_are_forgotten)
+{
+	struct host host = host_with(4, SHARE_ONE / 2, SHARE_ONE / 2);
+
+	look(&host, SECOND);
+	turns_worth_forget(&host.worth, host.now_ns);
+	cr_expect_eq(host.worth.mode, TURNS_FREE);
+}
