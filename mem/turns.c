@@ -14,6 +14,7 @@
 
 #define LOOK_NS	     (4 * NSEC_PER_MSEC)
 #define LOOK_CALM_NS (32 * NSEC_PER_MSEC) /* while nobody thrashes */
+#define LOOK_PART    16U /* a look at many guests takes long: a sixteenth of the time at most */
 /* What a guest loses is an average over some so many looks. */
 #define LOSS_LOOKS 8
 /* Who loses less than that does not thrash. */
@@ -380,12 +381,12 @@ static void *run(void *argument)
 	pthread_setname_np(pthread_self(), "turns");
 	processors_open(&processors);
 	while (!atomic_load(&turns->stop)) {
-		struct timespec pause = {
-			.tv_nsec = (long)(turns->busy ? LOOK_NS : LOOK_CALM_NS),
-		};
+		u64 began_ns = clock_read_ns(CLOCK_THREAD_CPUTIME_ID), took_ns, pause_ns;
 
-		nanosleep(&pause, NULL);
 		turns_look(turns, clock_now_ns(), processors_are_short(&processors));
+		took_ns = clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
+		pause_ns = MAX(turns->busy ? LOOK_NS : LOOK_CALM_NS, took_ns * LOOK_PART);
+		usleep((useconds_t)(pause_ns / NSEC_PER_USEC));
 	}
 	processors_close(&processors);
 	return NULL;
