@@ -23,8 +23,10 @@ static void account(struct pressure *pressure, u64 now_ns)
 {
 	u64 passed = now_ns > pressure->since_ns ? now_ns - pressure->since_ns : 0;
 
-	if (pressure->waiting > 0)
+	if (pressure->waiting > 0) {
 		pressure->some_ns += passed;
+		pressure->waited_ns += passed * (u64)pressure->waiting;
+	}
 	if (pressure->threads && pressure->waiting >= pressure->threads)
 		pressure->full_ns += passed;
 	pressure->since_ns = MAX(pressure->since_ns, now_ns);
@@ -44,6 +46,17 @@ void pressure_add_threads(struct pressure *pressure, s32 more, u64 now_ns)
 	account(pressure, now_ns);
 	pressure->threads = (u32)((s32)pressure->threads + more);
 	pthread_mutex_unlock(&pressure->lock);
+}
+
+u64 pressure_waited_ns(struct pressure *pressure, u64 now_ns)
+{
+	u64 waited_ns;
+
+	pthread_mutex_lock(&pressure->lock);
+	account(pressure, now_ns);
+	waited_ns = pressure->waited_ns;
+	pthread_mutex_unlock(&pressure->lock);
+	return waited_ns;
 }
 
 static void decay(double *averages, double percent, double seconds)

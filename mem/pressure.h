@@ -23,6 +23,7 @@ struct pressure {
 	s64 waiting;
 	u64 since_ns; /* when waiting or threads last changed */
 	u64 some_ns, full_ns;
+	u64 waited_ns; /* of all threads, summed */
 };
 
 #define PRESSURE_WINDOWS 3
@@ -40,6 +41,9 @@ void pressure_destroy(struct pressure *pressure);
 /* So many more threads wait from now on (fewer, when negative), or could. Any thread. */
 void pressure_wait(struct pressure *pressure, s32 more, u64 now_ns);
 void pressure_add_threads(struct pressure *pressure, s32 more, u64 now_ns);
+
+/* What threads have waited till now, summed, waits that are not over with it. Any thread. */
+u64 pressure_waited_ns(struct pressure *pressure, u64 now_ns);
 
 /* Brings the averages up to now: exponentially decaying, for samples at any distance. The totals are
  * exact. */

@@ -421,7 +421,7 @@ void remap_charge_broken(struct space *space, u32 pages)
 
 static bool remappable(const struct space *space)
 {
-	return space->options.client->ops->remap && space->options.pid &&
+	return space->options.client->ops->remap && space->options.remaps &&
 	       space->options.pagemap >= 0 && !space->options.removes &&
 	       space->memory->sources[PAGE_SHARED];
 }

@@ -85,7 +85,8 @@ struct space_options {
 	int uffd;    /* registered over all mappings; closed by space_end() */
 	int pagemap; /* /proc/PID/pagemap of the VMM, or -1: no idle sampling; closed too */
 	int pidfd;   /* of the VMM, or -1: regions are not collapsed; closed too */
-	s32 pid;     /* of the VMM, or 0: no frame is ever mapped in it */
+	s32 pid;     /* of the VMM, or 0: unknown */
+	bool remaps; /* frames of shared pages may be mapped in it */
 	u64 stage;   /* where the VMM stages a region, or 0: it does not */
 	u64 bytes;   /* of the RAM file; a multiple of the region size */
 	u32 node;    /* NUMA node pages should come from */

@@ -23,23 +23,24 @@
  * Time in which a guest neither ran nor waited for memory makes what it waits matter less: it had nothing to do. But where
  * processors are short it has more likely waited for one, and so much of that time counts.
  */
-#define SHORT_PART 8
+#define SHORT_PART 4
 /* It has been worth a turn when it has waited so long for each page that is stored of it. */
 #define SUFFER_PAGE_NS (2 * NSEC_PER_USEC)
 /* Who has missed nothing for so long gets along. */
 #define RELIEF_NS (200 * NSEC_PER_MSEC)
-/* The least of a turn in which nothing is missed; the most in which something is, for each page that it may have to bring
- * in; and the most of all of it, for the sake of the others. */
+/* The least of a turn after it has been brought in; the most of bringing in, for each page that this may take; and the most of
+ * all of it, for the sake of the others. */
 #define CALM_LEAST_NS (20 * NSEC_PER_MSEC)
 #define MOST_BASE_NS  (100 * NSEC_PER_MSEC)
 #define MOST_PAGE_NS  (250 * NSEC_PER_USEC)
 #define MOST_NS	      (4 * NSEC_PER_SEC)
-/* Who has a turn and has run for so long without waiting a sixteenth of its time has been brought in: what a processor does with
- * some hundred pages, lest the time until the next fault, or until it has a processor, be taken for that. */
+/* Who has a turn and for so long has run, or had nothing to do, without being held up has been brought in: in that time a
+ * processor gets through some hundred pages, so the way to the next fault is not taken for it, nor a wait for a processor. */
 #define QUIET_NS (5 * NSEC_PER_MSEC)
-/* Who has a turn, misses nothing and uses less of a processor than that does nothing with it; for so long it may. */
+/* Who has a turn, is not held up and uses less of a processor than that does nothing with it. For so long it may: what a VMM has
+ * used can be a tick of 10 ms old. */
 #define IDLE_PART 16U
-#define IDLE_NS	  (10 * NSEC_PER_MSEC)
+#define IDLE_NS	  (22 * NSEC_PER_MSEC)
 /* So much of a guest must fit. */
 #define FIT_NUM 7U
 #define FIT_DEN 8U
@@ -83,7 +84,8 @@ struct view {
 struct spell {
 	u64 lost_ns;  /* waited for what was stored */
 	u64 ran_ns;   /* had a processor, to work or to fault */
-	bool held_up; /* of those two, the first was no small part */
+	u64 rest_ns;  /* had nothing to do, as far as that is known: each of them, on average */
+	bool held_up; /* what it lost was no small part of what it could have run */
 };
 
 static enum turn_state state_of(const struct space *space)
@@ -143,23 +145,38 @@ static bool fits(const struct space *space, const struct view *view)
 	return pages / FIT_DEN * FIT_NUM + others <= memory_resident_pages(space->memory);
 }
 
+/* Its VMM's since the last look. False: unknown. */
+static bool cpu_since(struct space *space, u64 *ns)
+{
+	u64 before = space->turn.cpu_ns, now;
+
+	if (!cpu_time(space, &now))
+		return false;
+	space->turn.cpu_ns = now;
+	*ns = before ? now - MIN(now, before) : 0;
+	return true;
+}
+
 static struct spell look_back(struct space *space, const struct view *view)
 {
 	struct turn *turn = &space->turn;
-	u64 stall_ns = advance(&turn->stall_ns, atomic_load(&space->counters.stall_ns));
-	u64 missed = advance(&turn->missed, atomic_load(&space->counters.missed));
-	u64 all_ns = view->passed_ns * MAX(space->options.threads, 1U), cpu_ns, rest_ns;
-	struct spell spell = {.lost_ns = missed ? stall_ns : 0};
+	u64 stall_ns = advance(&turn->stall_ns, pressure_waited_ns(&space->pressure, view->now_ns));
+	u64 threads = MAX(space->options.threads, 1U), all_ns = view->passed_ns * threads, rest_ns;
+	struct spell spell = {0};
 
-	spell.ran_ns = all_ns - MIN(all_ns, spell.lost_ns);
-	if (cpu_time(space, &cpu_ns)) {
-		cpu_ns = advance(&turn->cpu_ns, cpu_ns);
-		spell.ran_ns = MIN(cpu_ns, all_ns);
+	if (advance(&turn->missed, atomic_load(&space->counters.missed)))
+		turn->missing = LOSS_LOOKS;
+	if (turn->missing) {
+		turn->missing--;
+		spell.lost_ns = stall_ns;
 	}
+	if (!cpu_since(space, &spell.ran_ns))
+		spell.ran_ns = all_ns - MIN(all_ns, spell.lost_ns);
 	spell.held_up = spell.lost_ns * SHARE_ONE > (spell.lost_ns + spell.ran_ns) * SHARE_LITTLE;
 	rest_ns = all_ns - MIN(all_ns, spell.lost_ns + spell.ran_ns);
 	if (view->processors_short)
 		rest_ns /= SHORT_PART;
+	spell.rest_ns = rest_ns / threads;
 	turn->lost_ns += spell.lost_ns - turn->lost_ns / LOSS_LOOKS;
 	turn->own_ns += spell.lost_ns + spell.ran_ns + rest_ns - turn->own_ns / LOSS_LOOKS;
 	return spell;
@@ -171,12 +188,6 @@ static u64 share_lost(const struct turn *turn)
 	return turn->lost_ns * SHARE_ONE / MAX(turn->own_ns, 1UL);
 }
 
-static void count_loss(struct view *view, u64 share)
-{
-	view->loss.shares += share;
-	view->loss.guests++;
-}
-
 /* A guest without a turn. */
 static void look_at_others(struct space *space, struct view *view, const struct spell *spell)
 {
@@ -184,15 +195,15 @@ static void look_at_others(struct space *space, struct view *view, const struct 
 	bool thrashes = share_lost(turn) >= SHARE_LITTLE;
 
 	if (thrashes) {
-		count_loss(view, share_lost(turn));
 		turn->since_ns = view->now_ns;
 		turn->suffered_ns += spell->lost_ns;
 	} else if (view->now_ns - turn->since_ns > RELIEF_NS) {
 		turn->suffered_ns = 0;
 	}
 	/* What is within a min was promised. */
-	if (thrashes && view->taken && entitlement_standing(space) > STANDING_WITHIN_MIN &&
-	    fits(space, view) && turn->suffered_ns > space_stored_pages(space) * SUFFER_PAGE_NS) {
+	if (thrashes && view->taken &&
+	    turn->suffered_ns > space_stored_pages(space) * SUFFER_PAGE_NS &&
+	    entitlement_standing(space) > STANDING_WITHIN_MIN && fits(space, view)) {
 		enter(space, TURN_WAITS, view->now_ns);
 		/* What it has not had while it did not ask it does not get later. */
 		turn->had = MAX(turn->had, view->behind);
@@ -204,8 +215,7 @@ static bool does_nothing(struct turn *turn, const struct view *view, const struc
 	if (spell->held_up || spell->ran_ns > view->passed_ns / IDLE_PART)
 		turn->idle_ns = 0;
 	else
-		turn->idle_ns +=
-			view->processors_short ? view->passed_ns / SHORT_PART : view->passed_ns;
+		turn->idle_ns += spell->rest_ns;
 	return turn->idle_ns >= IDLE_NS;
 }
 
@@ -224,7 +234,10 @@ static void look_at_holder(struct space *space, struct view *view, const struct 
 	struct turn *turn = &space->turn;
 	bool in;
 
-	turn->quiet_ns = spell->held_up ? 0 : turn->quiet_ns + spell->ran_ns;
+	if (spell->held_up)
+		turn->quiet_ns = 0;
+	else
+		turn->quiet_ns += spell->ran_ns + (view->processors_short ? 0 : spell->rest_ns);
 	in = turn->quiet_ns >= QUIET_NS;
 	*(in ? &turn->calm_ns : &turn->bringing_ns) += view->passed_ns;
 	if (does_nothing(turn, view, spell) || has_had_its_turn(turn, view)) {
@@ -234,7 +247,6 @@ static void look_at_holder(struct space *space, struct view *view, const struct 
 		view->ended++;
 		return;
 	}
-	count_loss(view, share_lost(turn));
 	view->having++;
 	view->held += page_table_count(&space->table, PAGE_RESIDENT);
 	view->bringing |= !in;
@@ -252,8 +264,11 @@ static void look_at(struct space *space, struct view *view)
 		look_at_others(space, view, &spell);
 	else if (state_of(space) == TURN_HAS)
 		look_at_holder(space, view, &spell);
+	if (state_of(space) != TURN_NONE || share_lost(turn) >= SHARE_LITTLE) {
+		view->loss.shares += share_lost(turn);
+		view->loss.guests++;
+	}
 	if (state_of(space) == TURN_WAITS) {
-		count_loss(view, SHARE_ONE);
 		if (!view->waiting++ || turn->had < view->least) {
 			view->next = space->id;
 			view->least = turn->had;
@@ -310,10 +325,11 @@ void turns_look(struct turns *turns, u64 now_ns, bool processors_short)
 {
 	struct memory *memory = turns->memory;
 	u32 used = atomic_load(&memory->slots_used);
+	bool on = atomic_load_explicit(&turns->on, memory_order_relaxed);
 	struct view view = {
 		.now_ns = now_ns,
 		.passed_ns = turns->looked_ns ? now_ns - turns->looked_ns : 0,
-		.taken = turns->worth.mode == TURNS_TAKEN,
+		.taken = on && turns->worth.mode == TURNS_TAKEN,
 		.processors_short = processors_short,
 		.loss.looks = 1,
 		.behind = turns->least,
@@ -322,12 +338,6 @@ void turns_look(struct turns *turns, u64 now_ns, bool processors_short)
 
 	turns->looked_ns = now_ns;
 	turns->mins = 0;
-	if (!atomic_load_explicit(&turns->on, memory_order_relaxed)) {
-		turns_worth_forget(&turns->worth, now_ns);
-		end_all(memory, now_ns);
-		turns->busy = false;
-		return;
-	}
 	for (u32 i = 0; i < used; i++) {
 		struct space *space = memory_get_space(memory, i);
 
@@ -341,10 +351,13 @@ void turns_look(struct turns *turns, u64 now_ns, bool processors_short)
 		turns->least = view.least;
 	if (view.taken)
 		decide(memory, &view);
-	turns_worth_look(&turns->worth, now_ns, &view.loss);
-	if (view.taken && turns->worth.mode != TURNS_TAKEN)
+	if (on)
+		turns_worth_look(&turns->worth, now_ns, &view.loss, view.ended);
+	else
+		turns_worth_init(&turns->worth);
+	if (turns->worth.mode != TURNS_TAKEN && (view.waiting || view.having))
 		end_all(memory, now_ns);
-	turns->busy = view.loss.guests;
+	turns->busy = on && view.loss.guests;
 }
 
 void turns_wait(struct space *space, u64 began_ns)

@@ -8,7 +8,7 @@
  * ends early when its guest does nothing with it.
  *
  * Where guests compute much for each page they miss, turns would cost more than they bring. So what they lose without is
- * looked at, now and then, and compared with what they must lose with.
+ * looked at, now and then, and compared with what they lose with (mem/turns_worth.h).
  *
  * (What VMS did by its balance set, and Linux 2.6 to 3.4 by its swap token: Jiang and Zhang, Token-ordered LRU, Performance
  * Evaluation 60, 2005. Those have one holder; here the next is brought in while the last one runs, as far as memory
@@ -41,12 +41,13 @@ struct turn {
 	_Atomic u64 waited_ns; /* its faults, for a turn */
 	/* Of the thread that looks. */
 	u64 stall_ns, missed, cpu_ns; /* in all, at the last look */
-	u64 lost_ns,
-		own_ns; /* waited for what was stored, and all of its time: of the last looks, those before ever less */
-	u64 since_ns;	 /* it has had its turn; without one, when it last thrashed */
-	u64 suffered_ns; /* what it has waited since it last got along */
+	u32 missing; /* for so many looks more, what it waits for is taken for something stored */
+	/* Of the last looks, those before ever less: it waited for what was stored; all of its time. */
+	u64 lost_ns, own_ns;
+	u64 since_ns;		  /* it has had its turn; without one, when it last thrashed */
+	u64 suffered_ns;	  /* what it has waited since it last got along */
 	u64 calm_ns, bringing_ns; /* of its turn, till now */
-	u64 quiet_ns;		  /* it has run since it last missed something */
+	u64 quiet_ns;		  /* it has run since it was last held up */
 	u64 most_ns;		  /* bringing in, in its turn */
 	double had;		  /* memory while turns are taken: pages times ns by its shares */
 	u64 idle_ns;		  /* it has done nothing with it */

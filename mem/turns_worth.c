@@ -3,23 +3,23 @@
 
 #include "lib/clock.h"
 
-/* When those who thrash lose so much, on average, turns are tried ... */
-#define SHARE_TRY (SHARE_ONE / 8)
+/* When those who thrash lose so much, on average, turns are taken ... */
+#define SHARE_THRASHED (SHARE_ONE / 8)
 /*
- * ... and are worth it if without them the guests lose more. Without them it is seen in part only: what is measured begins when a
- * fault is read and ends before its guest wakes, and what a fault costs the guest's own processor counts as work. Of a loss
- * of all, six to seven tenths; of a wait for a turn, which is most of what is lost with them, all is seen.
+ * ... and are worth it if without them the guests lose more. That is seen in part only: what is measured begins when a fault is
+ * read and ends before its guest wakes, and what a fault costs the guest's own processor counts as work. Of a loss of all,
+ * six to seven tenths; of a wait for a turn, which is most of what is lost with them, nearly all.
  */
 #define SEEN_NUM 5
 #define SEEN_DEN 8
-/* What they lose without is looked at for a while, of which the first third does not count. */
-#define TRIAL_NS       (300 * NSEC_PER_MSEC)
-#define TRIAL_BEGIN_NS (100 * NSEC_PER_MSEC)
+/* What they lose without is looked at for a while, and at some looks, of both of which the first third does not count. */
+#define TRIAL_NS    (300 * NSEC_PER_MSEC)
+#define TRIAL_LOOKS 24U
 /* Each time that turns prove to be worth it, or not, it is left so for twice as long. */
 #define KEEP_FIRST_NS (3 * NSEC_PER_SEC)
 #define KEEP_MOST_NS  (60 * NSEC_PER_SEC)
-/* What they lose with, after turns were not worth it. */
-#define TRY_NS NSEC_PER_SEC
+/* After they were not worth it, what they lose with is looked at for so long. */
+#define AGAIN_NS NSEC_PER_SEC
 /* So long nobody needs a turn, then there are none. */
 #define UNUSED_NS (3 * NSEC_PER_SEC)
 
@@ -32,15 +32,22 @@ static void change(struct turns_worth *worth, enum turns_mode mode, u64 now_ns)
 {
 	worth->mode = mode;
 	worth->since_ns = now_ns;
-	if (mode == TURNS_TAKEN)
-		worth->with = (struct loss){0};
-	else if (mode == TURNS_TRIAL)
-		worth->without = (struct loss){0};
+	worth->looks = 0;
 }
 
-void turns_worth_forget(struct turns_worth *worth, u64 now_ns)
+/* Nobody thrashes, or one alone: what was found does not hold for whoever will. */
+static void forget(struct turns_worth *worth, u64 now_ns)
 {
+	turns_worth_init(worth);
 	change(worth, TURNS_FREE, now_ns);
+}
+
+static void take(struct turns_worth *worth, u64 now_ns)
+{
+	change(worth, TURNS_TAKEN, now_ns);
+	worth->used_ns = now_ns;
+	worth->with = (struct loss){0};
+	worth->ended = false;
 }
 
 static void add(struct loss *sum, const struct loss *loss)
@@ -64,46 +71,71 @@ static bool by_several(const struct loss *loss)
 /* A trial is over. */
 static void judge(struct turns_worth *worth, u64 now_ns)
 {
-	bool now = mean_of(&worth->without) * SEEN_DEN >= mean_of(&worth->with) * SEEN_NUM;
+	bool worth_it = mean_of(&worth->without) * SEEN_DEN >= mean_of(&worth->with) * SEEN_NUM;
 
 	if (!by_several(&worth->without)) {
-		change(worth, TURNS_FREE, now_ns);
+		forget(worth, now_ns);
 		return;
 	}
 	worth->keep_ns =
-		worth->worth == now ? MIN(worth->keep_ns * 2, KEEP_MOST_NS) : KEEP_FIRST_NS;
-	worth->worth = now;
-	change(worth, now ? TURNS_TAKEN : TURNS_NO, now_ns);
+		worth->worth == worth_it ? MIN(worth->keep_ns * 2, KEEP_MOST_NS) : KEEP_FIRST_NS;
+	worth->worth = worth_it;
+	if (worth_it)
+		take(worth, now_ns);
+	else
+		change(worth, TURNS_NO, now_ns);
 }
 
-void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *loss)
+/* While the first is brought in all lose all: that is not what turns are like. */
+static void begin_with(struct turns_worth *worth, u64 now_ns)
+{
+	worth->ended = true;
+	worth->since_ns = now_ns;
+	worth->with = (struct loss){0};
+}
+
+static void look_with(struct turns_worth *worth, u64 now_ns, const struct loss *loss, u32 ended)
+{
+	if (ended && !worth->ended)
+		begin_with(worth, now_ns);
+	add(&worth->with, loss);
+	if (loss->guests)
+		worth->used_ns = now_ns;
+	if (now_ns - worth->used_ns > UNUSED_NS) {
+		forget(worth, now_ns);
+	} else if (worth->ended &&
+		   now_ns - worth->since_ns > (worth->worth ? worth->keep_ns : AGAIN_NS)) {
+		worth->without = (struct loss){0};
+		change(worth, TURNS_TRIAL, now_ns);
+	}
+}
+
+static void look_without(struct turns_worth *worth, u64 now_ns, const struct loss *loss)
 {
 	u64 passed_ns = now_ns - worth->since_ns;
 
+	if (passed_ns > TRIAL_NS / 3 && worth->looks > TRIAL_LOOKS / 3)
+		add(&worth->without, loss);
+	if (passed_ns > TRIAL_NS && worth->looks >= TRIAL_LOOKS)
+		judge(worth, now_ns);
+}
+
+void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *loss, u32 ended)
+{
+	worth->looks++;
 	switch (worth->mode) {
 	case TURNS_FREE:
-		if (by_several(loss) && mean_of(loss) >= SHARE_TRY) {
-			worth->used_ns = now_ns;
-			change(worth, TURNS_TAKEN, now_ns);
-		}
+		if (by_several(loss) && mean_of(loss) >= SHARE_THRASHED)
+			take(worth, now_ns);
 		break;
 	case TURNS_TAKEN:
-		add(&worth->with, loss);
-		if (loss->guests)
-			worth->used_ns = now_ns;
-		if (now_ns - worth->used_ns > UNUSED_NS)
-			change(worth, TURNS_FREE, now_ns);
-		else if (passed_ns > (worth->worth ? worth->keep_ns : TRY_NS))
-			change(worth, TURNS_TRIAL, now_ns);
+		look_with(worth, now_ns, loss, ended);
 		break;
 	case TURNS_TRIAL:
-		if (passed_ns > TRIAL_BEGIN_NS)
-			add(&worth->without, loss);
-		if (passed_ns > TRIAL_NS)
-			judge(worth, now_ns);
+		look_without(worth, now_ns, loss);
 		break;
 	case TURNS_NO:
-		if (passed_ns > worth->keep_ns)
+		if (now_ns - worth->since_ns > worth->keep_ns)
 			change(worth, TURNS_FREE, now_ns);
 		break;
 	}

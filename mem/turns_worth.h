@@ -25,19 +25,19 @@ enum turns_mode {
 
 struct turns_worth {
 	enum turns_mode mode;
-	u64 since_ns;		   /* it has been that */
+	u64 since_ns;		   /* it has been that; taken: the first turn is over */
+	u32 looks;		   /* in this mode */
 	u64 used_ns;		   /* when somebody last had a use for turns */
+	bool ended;		   /* of those that are taken, one at least */
 	bool worth;		   /* the last verdict */
 	u64 keep_ns;		   /* so long it holds */
 	struct loss with, without; /* turns, the last time */
 };
 
+/* As at the start, and when turns are switched off. */
 void turns_worth_init(struct turns_worth *worth);
 
-/* Goes on by one look. `loss` is of those who thrash, wait for a turn or have one: who waits loses all. */
-void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *loss);
-
-/* Turns are switched off: as if nobody needed any. */
-void turns_worth_forget(struct turns_worth *worth, u64 now_ns);
+/* Goes on by one look. `loss` is of those who thrash, wait for a turn or have one; so many turns have `ended`. */
+void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *loss, u32 ended);
 
 #endif

@@ -23,6 +23,19 @@ Test(mem_pressure, some_is_one_waiting_and_full_all)
 	pressure_destroy(&pressure);
 }
 
+Test(mem_pressure, what_threads_wait_is_summed)
+{
+	struct pressure pressure;
+
+	pressure_init(&pressure, 4);
+	pressure_wait(&pressure, 1, 10 * S);
+	pressure_wait(&pressure, 1, 11 * S);
+	cr_expect_eq(pressure_waited_ns(&pressure, 12 * S), 3 * S);
+	pressure_wait(&pressure, -2, 14 * S);
+	cr_expect_eq(pressure_waited_ns(&pressure, 20 * S), 7 * S);
+	pressure_destroy(&pressure);
+}
+
 Test(mem_pressure, a_wait_that_goes_on_counts_up_to_the_sample)
 {
 	struct pressure_average average = {0};

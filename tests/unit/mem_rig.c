@@ -299,6 +299,7 @@ void mem_guest_start(struct mem_guest *guest, struct memory *memory,
 		.pidfd = -1,
 		.removes = options->removes,
 		.pid = options->frames ? getpid() : 0,
+		.remaps = options->frames,
 		.salt = options->salt,
 		.mappings = 1,
 	};

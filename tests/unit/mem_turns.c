@@ -70,13 +70,15 @@ static enum turn_state state(const struct round *round, u32 guest)
 	return atomic_load(&round->guests[guest]->space->turn.state);
 }
 
-/* The guest has missed what was stored, all of the time of a look. */
-static void stall(const struct round *round, u32 guest)
+/* The guest has missed what was stored, and waited so long for it. */
+static void stall(const struct round *round, u32 guest, u64 ns)
 {
-	struct space_counters *counters = &round->guests[guest]->space->counters;
+	struct space *space = round->guests[guest]->space;
 
-	atomic_fetch_add(&counters->missed, 20);
-	atomic_fetch_add(&counters->stall_ns, LOOK);
+	atomic_fetch_add(&space->counters.missed, 20);
+	pthread_mutex_lock(&space->pressure.lock);
+	space->pressure.waited_ns += ns;
+	pthread_mutex_unlock(&space->pressure.lock);
 }
 
 /* The guests whose bits are set miss what was stored, till the next look. */
@@ -84,7 +86,7 @@ static void look(struct round *round, u32 stalled)
 {
 	for (u32 i = 0; i < GUESTS; i++) {
 		if (stalled >> i & 1)
-			stall(round, i);
+			stall(round, i, LOOK);
 	}
 	round->now_ns += LOOK;
 	turns_look(round->turns, round->now_ns, round->processors_short);
@@ -272,13 +274,22 @@ Test(mem_turns, memory_is_shared_out_over_time_by_shares)
 /* A process that does nothing, as the VMM of a guest at rest. */
 static pid_t idle_process(void)
 {
-	pid_t self = getpid(), child = fork();
+	pid_t self = getpid(), child;
+	int ready[2];
+	char byte = 0;
 
+	cr_assert_eq(pipe(ready), 0);
+	child = fork();
 	if (!child) {
 		process_dies_with(self);
+		(void)!write(ready[1], &byte, 1);
 		for (;;)
 			pause();
 	}
+	/* It has used up what it uses. */
+	cr_assert_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
 	return child;
 }
 
@@ -294,23 +305,11 @@ Test(mem_turns, who_does_nothing_with_its_turn_loses_it)
 	for (u32 i = 0; i < 40; i++)
 		look(&round, 3);
 	cr_expect_eq(state(&round, 0), TURN_HAS);
-	cr_expect_leq(look_till(&round, 2, 0, TURN_NONE), 4);
+	cr_expect_leq(look_till(&round, 2, 0, TURN_NONE), 8);
 	round.guests[0]->space->options.pid = 0;
 	stop(&round);
 	kill(idle, SIGKILL);
 	waitpid(idle, NULL, 0);
-}
-
-/* The two whose memory is stored wait for so much of the look, and do nothing for the rest of it. */
-static void look_back_on(struct round *round, u64 stall_ns)
-{
-	for (u32 i = 0; i < 2; i++) {
-		struct space_counters *counters = &round->guests[i]->space->counters;
-
-		atomic_fetch_add(&counters->missed, 1);
-		atomic_fetch_add(&counters->stall_ns, stall_ns);
-	}
-	look(round, 0);
 }
 
 /* Whether they get turns when that is what they do. */
@@ -326,7 +325,9 @@ static bool get_turns(bool processors_short)
 	for (u32 i = 0; i < 2; i++)
 		round.guests[i]->space->options.pid = idle;
 	for (u32 i = 0; i < 20 * ENOUGH; i++) {
-		look_back_on(&round, LOOK / 20);
+		for (u32 j = 0; j < 2; j++)
+			stall(&round, j, LOOK / 20);
+		look(&round, 0);
 		got |= state(&round, 0) != TURN_NONE;
 	}
 	for (u32 i = 0; i < 2; i++)
@@ -379,7 +380,9 @@ static u32 looks_with_turns(struct round *round, u64 part, u32 looks)
 	u32 with = 0;
 
 	for (u32 i = 0; i < looks; i++) {
-		look_back_on(round, LOOK * part / 1024);
+		for (u32 j = 0; j < 2; j++)
+			stall(round, j, state(round, j) == TURN_WAITS ? LOOK : LOOK * part / 1024);
+		look(round, 0);
 		with += state(round, 0) == TURN_HAS || state(round, 1) == TURN_HAS;
 	}
 	return with;
@@ -396,8 +399,8 @@ Test(mem_turns, where_guests_lose_little_without_turns_they_are_given_up)
 	/* Who waits loses all. */
 	cr_expect_gt(looks_with_turns(&round, 256, 3 * SECOND), SECOND);
 	looks_with_turns(&round, 256, SECOND / 2);
-	/* It is tried again after 3, 6 and 12 seconds, for one. */
-	cr_expect_lt(looks_with_turns(&round, 256, 30 * SECOND), 4 * SECOND);
+	/* They are taken again after 3, 6 and 12 seconds, for one and the first turn of it. */
+	cr_expect_lt(looks_with_turns(&round, 256, 30 * SECOND), 8 * SECOND);
 	stop(&round);
 }
 
@@ -420,8 +423,8 @@ Test(mem_turns, no_turn_lasts_longer_than_four_seconds)
 
 	start(&round);
 	evict_two(&round);
-	/* The first look at what is lost without turns is over, the next is six seconds away. */
-	looks_with_turns(&round, 640, 3 * SECOND + SECOND / 2);
+	/* The first look at what is lost without turns is over, the next is some seconds away. */
+	looks_with_turns(&round, 640, 5 * SECOND);
 	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
 	round.guests[1]->space->turn.had = 1e18; /* the first one never catches up with that */
 	for (; state(&round, 0) == TURN_HAS && looks < 2000; looks++)
@@ -589,7 +592,7 @@ Test(mem_turns, guests_that_take_turns_lose_nothing)
 	struct reclaim *reclaim;
 	struct clock *clock;
 	_Atomic bool over = false;
-	u64 until;
+	u64 until, looked_ns;
 
 	start(&round);
 	clock = clock_create(&round.rig.memory);
@@ -606,11 +609,15 @@ Test(mem_turns, guests_that_take_turns_lose_nothing)
 	}
 	until = clock_now_ns() + 30 * NSEC_PER_SEC;
 	/* Where computing is slow, as under a sanitizer, turns would not be worth it: nobody may find that out. */
+	looked_ns = clock_now_ns();
 	while (turns_given(&round) < ENOUGH_TURNS && clock_now_ns() < until) {
+		u64 now_ns = clock_now_ns();
+
 		for (u32 i = 0; i < GUESTS; i++) {
 			if (state(&round, i) != TURN_HAS)
-				stall(&round, i);
+				stall(&round, i, now_ns - looked_ns);
 		}
+		looked_ns = now_ns;
 		usleep(LOOK / NSEC_PER_USEC);
 	}
 	atomic_store(&over, true);

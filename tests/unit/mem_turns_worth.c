@@ -8,17 +8,23 @@
 #define LOOK_NS (4 * NSEC_PER_MSEC)
 #define SECOND	(NSEC_PER_SEC / LOOK_NS) /* in looks */
 
-/* So many guests lose so much of their time, in 1024ths, while turns are taken and while they are not. */
+/* So many guests lose so much of their time, in 1024ths, while turns are taken and while they are not; and so many turns end
+ * at a look. */
 struct host {
 	u64 guests, with, without;
-	u64 now_ns;
+	u32 ended;
+	u64 look_ns, now_ns;
 	struct turns_worth worth;
 };
 
 static struct host host_with(u64 guests, u64 with, u64 without)
 {
-	struct host host = {
-		.guests = guests, .with = with, .without = without, .now_ns = NSEC_PER_SEC};
+	struct host host = {.guests = guests,
+			    .with = with,
+			    .without = without,
+			    .ended = 1,
+			    .look_ns = LOOK_NS,
+			    .now_ns = NSEC_PER_SEC};
 
 	turns_worth_init(&host.worth);
 	return host;
@@ -38,8 +44,8 @@ static u64 look(struct host *host, u64 looks)
 		};
 
 		taken += with;
-		host->now_ns += LOOK_NS;
-		turns_worth_look(&host->worth, host->now_ns, &loss);
+		host->now_ns += host->look_ns;
+		turns_worth_look(&host->worth, host->now_ns, &loss, host->ended);
 	}
 	return taken;
 }
@@ -110,11 +116,30 @@ Test(mem_turns_worth, nobody_needs_them_any_more)
 	cr_expect_eq(host.worth.mode, TURNS_FREE);
 }
 
-Test(mem_turns_worth, switched_off_they_are_forgotten)
+Test(mem_turns_worth, the_first_turn_says_nothing_of_them)
 {
-	struct host host = host_with(4, SHARE_ONE / 2, SHARE_ONE / 2);
+	/* While the first guest is brought in nobody gets anything done. */
+	struct host host = host_with(4, SHARE_ONE, SHARE_ONE / 2);
 
-	look(&host, SECOND);
-	turns_worth_forget(&host.worth, host.now_ns);
-	cr_expect_eq(host.worth.mode, TURNS_FREE);
+	host.ended = 0;
+	look(&host, 1);
+	cr_expect_eq(look(&host, 10 * SECOND), 10 * SECOND);
+	host.ended = 1;
+	host.with = SHARE_ONE / 2;
+	cr_expect_geq(look(&host, 10 * SECOND), 9 * SECOND);
+	cr_expect_eq(host.worth.worth, true);
+}
+
+Test(mem_turns_worth, a_trial_has_looks_enough_however_far_apart_they_are)
+{
+	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE);
+
+	host.look_ns = NSEC_PER_SEC / 10;
+	while (host.worth.mode != TURNS_TRIAL)
+		look(&host, 1);
+	look(&host, 20);
+	cr_expect_eq(host.worth.mode, TURNS_TRIAL);
+	look(&host, 4);
+	cr_expect_eq(host.worth.mode, TURNS_TAKEN);
+	cr_expect_eq(host.worth.without.looks, 16);
 }
