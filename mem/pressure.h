@@ -21,7 +21,7 @@ struct pressure {
 	pthread_mutex_t lock; /* innermost; guards all below */
 	u32 threads;	      /* that could wait; 0: `full` stays 0 */
 	s64 waiting;
-	u64 since_ns; /* when waiting or threads last changed */
+	u64 since_ns; /* the sums below are as of then */
 	u64 some_ns, full_ns;
 	u64 waited_ns; /* of all threads, summed */
 };

@@ -21,7 +21,8 @@
 #define SHARE_LITTLE (SHARE_ONE / 16)
 /*
  * Time in which a guest neither ran nor waited for memory makes what it waits matter less: it had nothing to do. But where
- * processors are short it has more likely waited for one, and so much of that time counts.
+ * processors are short it has more likely waited for one, and where it waits for a turn, for its handler, which does; so much
+ * of that time counts then.
  */
 #define SHORT_PART 4
 /* It has been worth a turn when it has waited so long for each page that is stored of it. */
@@ -164,19 +165,22 @@ static struct spell look_back(struct space *space, const struct view *view)
 	u64 threads = MAX(space->options.threads, 1U), all_ns = view->passed_ns * threads, rest_ns;
 	struct spell spell = {0};
 
+	/* A miss is counted when its wait is over. */
 	if (advance(&turn->missed, atomic_load(&space->counters.missed)))
 		turn->missing = LOSS_LOOKS;
-	if (turn->missing) {
+	else if (turn->missing && stall_ns < view->passed_ns / 2)
 		turn->missing--;
+	if (turn->missing)
 		spell.lost_ns = stall_ns;
-	}
 	if (!cpu_since(space, &spell.ran_ns))
 		spell.ran_ns = all_ns - MIN(all_ns, spell.lost_ns);
 	spell.held_up = spell.lost_ns * SHARE_ONE > (spell.lost_ns + spell.ran_ns) * SHARE_LITTLE;
 	rest_ns = all_ns - MIN(all_ns, spell.lost_ns + spell.ran_ns);
-	if (view->processors_short)
+	if (view->processors_short || state_of(space) == TURN_WAITS)
 		rest_ns /= SHORT_PART;
-	spell.rest_ns = rest_ns / threads;
+	/* A wait for a page that is being read ahead is in no counter. */
+	if (!atomic_load(&space->reading_ahead))
+		spell.rest_ns = rest_ns / threads;
 	turn->lost_ns += spell.lost_ns - turn->lost_ns / LOSS_LOOKS;
 	turn->own_ns += spell.lost_ns + spell.ran_ns + rest_ns - turn->own_ns / LOSS_LOOKS;
 	return spell;

@@ -40,14 +40,14 @@ struct turn {
 	_Atomic u64 given;     /* turns that it has had */
 	_Atomic u64 waited_ns; /* its faults, for a turn */
 	/* Of the thread that looks. */
-	u64 stall_ns, missed, cpu_ns; /* in all, at the last look */
+	u64 stall_ns, missed, cpu_ns; /* in all, at the last look; the first as pressure sums it */
 	u32 missing; /* for so many looks more, what it waits for is taken for something stored */
 	/* Of the last looks, those before ever less: it waited for what was stored; all of its time. */
 	u64 lost_ns, own_ns;
 	u64 since_ns;		  /* it has had its turn; without one, when it last thrashed */
 	u64 suffered_ns;	  /* what it has waited since it last got along */
 	u64 calm_ns, bringing_ns; /* of its turn, till now */
-	u64 quiet_ns;		  /* it has run since it was last held up */
+	u64 quiet_ns;		  /* it has run, or had nothing to do, since it was last held up */
 	u64 most_ns;		  /* bringing in, in its turn */
 	double had;		  /* memory while turns are taken: pages times ns by its shares */
 	u64 idle_ns;		  /* it has done nothing with it */

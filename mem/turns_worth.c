@@ -20,6 +20,8 @@
 #define KEEP_MOST_NS  (60 * NSEC_PER_SEC)
 /* After they were not worth it, what they lose with is looked at for so long. */
 #define AGAIN_NS NSEC_PER_SEC
+/* Of what is lost with turns some last looks count, for guests come and go: about a second. */
+#define WITH_LOOKS 256U
 /* So long nobody needs a turn, then there are none. */
 #define UNUSED_NS (3 * NSEC_PER_SEC)
 
@@ -35,11 +37,16 @@ static void change(struct turns_worth *worth, enum turns_mode mode, u64 now_ns)
 	worth->looks = 0;
 }
 
-/* Nobody thrashes, or one alone: what was found does not hold for whoever will. */
-static void forget(struct turns_worth *worth, u64 now_ns)
+/* Whether nobody has needed turns for long: then what was found does not hold for whoever will. */
+static bool unused(struct turns_worth *worth, u64 now_ns, bool needed)
 {
-	turns_worth_init(worth);
-	change(worth, TURNS_FREE, now_ns);
+	if (needed)
+		worth->used_ns = now_ns;
+	if (now_ns - worth->used_ns <= UNUSED_NS)
+		return false;
+	worth->worth = true;
+	worth->keep_ns = KEEP_FIRST_NS;
+	return true;
 }
 
 static void take(struct turns_worth *worth, u64 now_ns)
@@ -57,26 +64,28 @@ static void add(struct loss *sum, const struct loss *loss)
 	sum->looks += loss->looks;
 }
 
-static u64 mean_of(const struct loss *loss)
-{
-	return loss->shares / MAX(loss->guests, 1UL);
-}
-
 /* Who is alone has nobody to take turns with. */
 static bool by_several(const struct loss *loss)
 {
 	return loss->guests > loss->looks;
 }
 
+static bool thrash(const struct loss *loss)
+{
+	return by_several(loss) && loss->shares >= loss->guests * SHARE_THRASHED;
+}
+
+/* Of all together: who does not thrash without turns loses nothing. */
+static u64 per_look(const struct loss *loss)
+{
+	return loss->shares / MAX(loss->looks, 1UL);
+}
+
 /* A trial is over. */
 static void judge(struct turns_worth *worth, u64 now_ns)
 {
-	bool worth_it = mean_of(&worth->without) * SEEN_DEN >= mean_of(&worth->with) * SEEN_NUM;
+	bool worth_it = per_look(&worth->without) * SEEN_DEN >= per_look(&worth->with) * SEEN_NUM;
 
-	if (!by_several(&worth->without)) {
-		forget(worth, now_ns);
-		return;
-	}
 	worth->keep_ns =
 		worth->worth == worth_it ? MIN(worth->keep_ns * 2, KEEP_MOST_NS) : KEEP_FIRST_NS;
 	worth->worth = worth_it;
@@ -98,11 +107,12 @@ static void look_with(struct turns_worth *worth, u64 now_ns, const struct loss *
 {
 	if (ended && !worth->ended)
 		begin_with(worth, now_ns);
+	if (worth->with.looks >= WITH_LOOKS)
+		worth->with = (struct loss){worth->with.shares / 2, worth->with.guests / 2,
+					    worth->with.looks / 2};
 	add(&worth->with, loss);
-	if (loss->guests)
-		worth->used_ns = now_ns;
-	if (now_ns - worth->used_ns > UNUSED_NS) {
-		forget(worth, now_ns);
+	if (unused(worth, now_ns, by_several(loss))) {
+		change(worth, TURNS_FREE, now_ns);
 	} else if (worth->ended &&
 		   now_ns - worth->since_ns > (worth->worth ? worth->keep_ns : AGAIN_NS)) {
 		worth->without = (struct loss){0};
@@ -125,7 +135,7 @@ void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *
 	worth->looks++;
 	switch (worth->mode) {
 	case TURNS_FREE:
-		if (by_several(loss) && mean_of(loss) >= SHARE_THRASHED)
+		if (!unused(worth, now_ns, thrash(loss)) && thrash(loss))
 			take(worth, now_ns);
 		break;
 	case TURNS_TAKEN:
@@ -135,7 +145,8 @@ void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *
 		look_without(worth, now_ns, loss);
 		break;
 	case TURNS_NO:
-		if (now_ns - worth->since_ns > worth->keep_ns)
+		if (unused(worth, now_ns, thrash(loss)) ||
+		    now_ns - worth->since_ns > worth->keep_ns)
 			change(worth, TURNS_FREE, now_ns);
 		break;
 	}

@@ -11,7 +11,7 @@
 /* A share of a guest's time, in 1024ths. */
 #define SHARE_ONE 1024U
 
-/* What guests lose by waiting for memory: shares of their time, summed, of how many, at how many looks. */
+/* What guests lose by waiting for memory: shares of their time, summed over so many of them at so many looks. */
 struct loss {
 	u64 shares, guests, looks;
 };
@@ -25,7 +25,7 @@ enum turns_mode {
 
 struct turns_worth {
 	enum turns_mode mode;
-	u64 since_ns;		   /* it has been that; taken: the first turn is over */
+	u64 since_ns;		   /* it has been that; turns taken: the first of them is over */
 	u32 looks;		   /* in this mode */
 	u64 used_ns;		   /* when somebody last had a use for turns */
 	bool ended;		   /* of those that are taken, one at least */

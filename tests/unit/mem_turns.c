@@ -534,7 +534,7 @@ Test(mem_turns, who_gets_its_turn_waits_no_longer)
 
 	start(&round);
 	evict_two(&round);
-	for (u32 i = 0; i < 32 && least >= 19 * NSEC_PER_MSEC; i++) {
+	for (u32 i = 0; i < 18 && least >= 19 * NSEC_PER_MSEC; i++) {
 		pthread_t other;
 		u64 waited;
 

@@ -90,16 +90,41 @@ Test(mem_turns_worth, a_verdict_can_change)
 	cr_expect_eq(host.worth.worth, true);
 }
 
-Test(mem_turns_worth, a_trial_that_finds_nobody_to_take_turns_with_is_no_verdict)
+Test(mem_turns_worth, who_does_not_thrash_without_them_loses_nothing)
 {
-	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE / 4);
+	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE * 3 / 4);
 
 	while (host.worth.mode != TURNS_TRIAL)
 		look(&host, 1);
 	host.guests = 1;
 	look(&host, SECOND);
+	cr_expect_eq(host.worth.mode, TURNS_NO);
+	cr_expect_eq(host.worth.worth, false);
+}
+
+Test(mem_turns_worth, guests_that_have_ended_do_not_count)
+{
+	struct host host = host_with(8, SHARE_ONE * 3 / 4, SHARE_ONE * 5 / 8);
+
+	look(&host, SECOND);
+	host.guests = 3;
+	while (host.worth.mode != TURNS_TRIAL)
+		look(&host, 1);
+	look(&host, SECOND);
+	cr_expect_eq(host.worth.mode, TURNS_TAKEN);
+	cr_expect_eq(host.worth.worth, true);
+}
+
+Test(mem_turns_worth, a_verdict_is_forgotten_when_nobody_thrashes)
+{
+	struct host host = host_with(4, SHARE_ONE * 3 / 4, SHARE_ONE / 4);
+
+	look(&host, 30 * SECOND);
+	cr_expect_eq(host.worth.worth, false);
+	host.guests = 0;
+	look(&host, 4 * SECOND);
 	cr_expect_eq(host.worth.mode, TURNS_FREE);
-	/* When the others come back they are given turns at once, for as long as at first. */
+	/* Whoever comes then is given turns for as long as at first. */
 	host.guests = 4;
 	look(&host, 1);
 	cr_expect_geq(look(&host, 3 * SECOND), 3 * SECOND - 2);
