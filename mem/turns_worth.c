@@ -135,8 +135,10 @@ void turns_worth_look(struct turns_worth *worth, u64 now_ns, const struct loss *
 	worth->looks++;
 	switch (worth->mode) {
 	case TURNS_FREE:
-		if (!unused(worth, now_ns, thrash(loss)) && thrash(loss))
+		if (thrash(loss))
 			take(worth, now_ns);
+		else
+			unused(worth, now_ns, false);
 		break;
 	case TURNS_TAKEN:
 		look_with(worth, now_ns, loss, ended);

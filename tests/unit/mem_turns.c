@@ -70,15 +70,20 @@ static enum turn_state state(const struct round *round, u32 guest)
 	return atomic_load(&round->guests[guest]->space->turn.state);
 }
 
+static void wait_so_long(const struct round *round, u32 guest, u64 ns)
+{
+	struct pressure *pressure = &round->guests[guest]->space->pressure;
+
+	pthread_mutex_lock(&pressure->lock);
+	pressure->waited_ns += ns;
+	pthread_mutex_unlock(&pressure->lock);
+}
+
 /* The guest has missed what was stored, and waited so long for it. */
 static void stall(const struct round *round, u32 guest, u64 ns)
 {
-	struct space *space = round->guests[guest]->space;
-
-	atomic_fetch_add(&space->counters.missed, 20);
-	pthread_mutex_lock(&space->pressure.lock);
-	space->pressure.waited_ns += ns;
-	pthread_mutex_unlock(&space->pressure.lock);
+	atomic_fetch_add(&round->guests[guest]->space->counters.missed, 20);
+	wait_so_long(round, guest, ns);
 }
 
 /* The guests whose bits are set miss what was stored, till the next look. */
@@ -373,6 +378,28 @@ Test(mem_turns, who_waits_for_a_processor_has_not_been_brought_in)
 	waitpid(idle, NULL, 0);
 }
 
+Test(mem_turns, a_wait_that_goes_on_for_many_looks_is_no_rest)
+{
+	static struct round round;
+	pid_t idle = idle_process();
+
+	start(&round);
+	evict_two(&round);
+	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
+	/* It waits for a slow disk: what it has missed is counted when that is over. */
+	round.guests[0]->space->options.pid = idle;
+	for (u32 i = 0; i < 40; i++) {
+		wait_so_long(&round, 0, LOOK);
+		look(&round, 2);
+		cr_assert_eq(state(&round, 0), TURN_HAS);
+		cr_assert_eq(state(&round, 1), TURN_WAITS);
+	}
+	round.guests[0]->space->options.pid = 0;
+	stop(&round);
+	kill(idle, SIGKILL);
+	waitpid(idle, NULL, 0);
+}
+
 /* Two guests lose that part of their time, in 1024ths, for so many looks; with turns all of it, as who waits does. Returns
  * at how many of the looks somebody had a turn. */
 static u32 looks_with_turns(struct round *round, u64 part, u32 looks)
@@ -401,6 +428,9 @@ Test(mem_turns, where_guests_lose_little_without_turns_they_are_given_up)
 	looks_with_turns(&round, 256, SECOND / 2);
 	/* They are taken again after 3, 6 and 12 seconds, for one and the first turn of it. */
 	cr_expect_lt(looks_with_turns(&round, 256, 30 * SECOND), 8 * SECOND);
+	/* They come back when guests lose more. */
+	looks_with_turns(&round, 640, 60 * SECOND);
+	cr_expect_gt(looks_with_turns(&round, 640, 10 * SECOND), 5 * SECOND);
 	stop(&round);
 }
 
