@@ -8,9 +8,12 @@
 #include "ksm/internal.h"
 #include "lib/clock.h"
 #include "mem/fill.h"
+#include "mem/unshare.h"
 
-/* A round begins so long after the last: more pages come together. When little memory is free it is not waited for that, but
- * a way round that brings nothing takes milliseconds where guests are large. */
+/* A round begins so long after the last: more pages come together. While memory is plenty nobody misses what cannot be evicted,
+ * and what is written again and again costs a way home and a break each time. When little is free it is not waited for more
+ * pages, but a way round that brings nothing takes milliseconds where guests are large. */
+#define HOME_LAZY   (5 * NSEC_PER_SEC)
 #define HOME_PERIOD (500 * NSEC_PER_MSEC)
 #define HOME_AGAIN  (10 * NSEC_PER_MSEC)
 
@@ -96,6 +99,12 @@ static u64 bring(struct ksm *ksm, struct cursor *at, u64 limit, bool all)
 	return pages;
 }
 
+bool home_presses(const struct memory *memory)
+{
+	return atomic_load(&memory->reclaiming) ||
+	       atomic_load(&memory->private_pages) > unshare_room(memory) / 2;
+}
+
 void home_consider(struct ksm *ksm)
 {
 	const struct memory *memory = ksm->memory;
@@ -111,7 +120,7 @@ void home_consider(struct ksm *ksm)
 	if (!atomic_load(&memory->private_pages) && !atomic_load(&memory->own_pages))
 		return;
 	asked |= low && since >= HOME_AGAIN;
-	if (asked || since >= HOME_PERIOD)
+	if (asked || since >= (home_presses(memory) ? HOME_PERIOD : HOME_LAZY))
 		ksm->home = (struct home_round){
 			.under_way = true, .asked = asked, .began_ns = now};
 }

@@ -119,7 +119,9 @@ u64 ksm_hash(const void *page);
 struct domain *ksm_domain(struct ksm *ksm, u64 payload);
 u32 ksm_domain_of(struct ksm *ksm, const struct space *space); /* UINT32_MAX: none */
 
-/* home.c: begins a round when it is time for one. Whoever asks during a round makes it urgent, and has another after it. */
+/* home.c: whether what is away from home is missed, for it cannot be evicted, or will be soon. */
+bool home_presses(const struct memory *memory);
+/* Begins a round when it is time for one. Whoever asks during a round makes it urgent, and has another after it. */
 void home_consider(struct ksm *ksm);
 /* Goes on with the round, and ends it when it has been everywhere. Brings `pages` home, up to a region more, or what there is. */
 void home_go_on(struct ksm *ksm, u64 pages);

@@ -10,7 +10,6 @@
 #define SHEET_RUNS 8U /* fewer are mapped one by one, and what is between stays in the RAM file */
 #define SHEET_FREE 4  /* so much of the budget is free: a quarter */
 #define OWN_SHARE  4  /* and no more of it lies in sheets of all guests, out of reach */
-#define AWAY_SHARE 64 /* more of it written to in the place of frames shall be home */
 
 bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pages)
 {
@@ -20,11 +19,9 @@ bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pa
 bool sheets_must_go(const struct ksm *ksm, const struct space *space)
 {
 	const struct memory *memory = ksm->memory;
-	u64 private = atomic_load(&memory->private_pages) * PAGE_SIZE;
 
-	return atomic_load(&memory->reclaiming) || atomic_load(&space->reclaimed_from) ||
-	       budget_free(&memory->budget) < atomic_load(&memory->budget.high) ||
-	       private > atomic_load(&memory->budget.limit) / AWAY_SHARE;
+	return home_presses(memory) || atomic_load(&space->reclaimed_from) ||
+	       budget_free(&memory->budget) < atomic_load(&memory->budget.high);
 }
 
 static bool affordable(const struct ksm *ksm, const struct space *space)

@@ -11,18 +11,26 @@
 #include "mem/uffd.h"
 
 #define AWAY_LEAST  256U /* pages that any guest may have away from home */
-#define AWAY_SHARE  32U	 /* ... or this part of the budget, all guests together */
+#define AWAY_SHARE  32U	 /* ... or this part of the budget, all guests together, */
+#define AWAY_SPARE  4U	 /* and what is free beyond this part of it */
 #define WAIT_MAX_NS (5 * NSEC_PER_SEC)
+
+u64 unshare_room(const struct memory *memory)
+{
+	u64 limit = atomic_load_explicit(&memory->budget.limit, memory_order_relaxed);
+	u64 free = budget_free(&memory->budget), spare = limit / AWAY_SPARE;
+
+	return (limit / AWAY_SHARE + (free > spare ? free - spare : 0)) / PAGE_SIZE;
+}
 
 /* One guest alone may use all of the share; others that surge at the same time halve what is left. */
 bool unshare_must_wait(const struct space *space)
 {
-	struct memory *memory = space->memory;
+	const struct memory *memory = space->memory;
 	u64 away = atomic_load_explicit(&space->counters.private, memory_order_relaxed);
 	u64 all = atomic_load_explicit(&memory->private_pages, memory_order_relaxed);
-	u64 limit = memory->budget.limit / PAGE_SIZE / AWAY_SHARE;
 
-	return away > AWAY_LEAST && all > limit;
+	return away > AWAY_LEAST && all > unshare_room(memory);
 }
 
 /* Whether a page is shared and mapped, and nobody works on it. */

@@ -16,6 +16,10 @@
  */
 void unshare_for_write(struct space *space, u64 index, u64 began);
 
+/* How many private pages all guests may have: a small part of the budget, and as much as is free beyond a quarter of it. So
+ * each that is written while memory is plenty leaves room for two less, and the bound comes near gradually. */
+u64 unshare_room(const struct memory *memory);
+
 /* Whether a guest's private pages have reached its share of what may be away from home. */
 bool unshare_must_wait(const struct space *space);
 

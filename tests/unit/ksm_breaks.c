@@ -4,12 +4,15 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "ksm/internal.h"
 #include "mem/breaks.h"
+#include "mem/unshare.h"
 #include "tests/unit/ksm_rig.h"
 
 #define BYTES (8 * MiB)
 #define PAGES (BYTES / PAGE_SIZE)
 #define RATE  1000
+#define WRITTEN (38 * GROUP_PAGES) /* more than a 32nd of the budget */
 
 /* Guests 0 and 1 share all they have, and nothing can be stored anywhere. */
 static void start(struct ksm_rig *rig)
@@ -138,6 +141,55 @@ Test(ksm_breaks, without_a_reserve_it_is_stopped)
 	breaks_test_no_reserve = true;
 	cr_expect_not(break_at_the_edge());
 	breaks_test_no_reserve = false;
+}
+
+/* What cannot be evicted is missed by nobody while memory is plenty, and then by all. */
+Test(ksm_breaks, private_pages_are_bounded_by_what_is_free, .timeout = 30)
+{
+	struct ksm_rig rig;
+	u64 taken, before;
+
+	start(&rig);
+	before = unshare_room(&rig.memory);
+	for (u64 i = 0; i < WRITTEN; i++)
+		ksm_rig_write(&rig.guests[0], i, 3);
+	cr_expect_eq(atomic_load(&rig.memory.private_pages), WRITTEN);
+	cr_expect_eq(ksm_rig_stats(&rig).break_waits, 0);
+	cr_expect_eq(unshare_room(&rig.memory), before - WRITTEN);
+	cr_expect_not(unshare_must_wait(rig.guests[0].space));
+	cr_expect_not(home_presses(&rig.memory));
+	taken = take_all_that_others_may(&rig);
+	cr_expect(unshare_must_wait(rig.guests[0].space));
+	cr_expect_not(unshare_must_wait(rig.guests[1].space));
+	cr_expect(home_presses(&rig.memory));
+	budget_give(&rig.memory.budget, taken);
+	cr_expect_not(unshare_must_wait(rig.guests[0].space));
+	ksm_rig_stop(&rig);
+}
+
+/* Whether a round begins when the last did so long ago. */
+static bool goes_home(struct ksm_rig *rig, u64 since_ns)
+{
+	rig->ksm->home = (struct home_round){.began_ns = clock_now_ns() - since_ns};
+	home_consider(rig->ksm);
+	return rig->ksm->home.under_way;
+}
+
+Test(ksm_breaks, while_memory_is_plenty_pages_come_home_seldom)
+{
+	struct ksm_rig rig;
+	u64 taken;
+
+	start(&rig);
+	for (u64 i = 0; i < 300; i++)
+		ksm_rig_write(&rig.guests[0], i, 3);
+	cr_expect_not(goes_home(&rig, NSEC_PER_SEC));
+	cr_expect(goes_home(&rig, 6 * NSEC_PER_SEC));
+	taken = rig.memory.budget.limit / 4 * 3 - rig.memory.budget.used;
+	cr_assert(budget_take(&rig.memory.budget, taken, BUDGET_NORMAL));
+	cr_expect(goes_home(&rig, NSEC_PER_SEC));
+	budget_give(&rig.memory.budget, taken);
+	ksm_rig_stop(&rig);
 }
 
 /* Free memory falls below what is kept for breaks: who breaks fast is held up, who does not is not. */
