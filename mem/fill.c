@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -104,6 +105,22 @@ static void fill_free(struct memory *memory, struct fill *fill)
 		return;
 	free(fill->buffer);
 	free(fill);
+}
+
+void fill_trim(struct memory *memory)
+{
+	struct fill *kept, *fill;
+
+	pthread_mutex_lock(&memory->fills_lock);
+	kept = memory->fills;
+	memory->fills = NULL;
+	memory->fills_kept = 0;
+	pthread_mutex_unlock(&memory->fills_lock);
+	while ((fill = kept)) {
+		kept = fill->next;
+		madvise(fill->buffer, FILL_PAGES * PAGE_SIZE, MADV_DONTNEED);
+		fill_free(memory, fill);
+	}
 }
 
 void fill_drain(struct memory *memory)

@@ -15,9 +15,11 @@
 #include "mem/cold.h"
 #include "mem/entitlement.h"
 #include "mem/evict.h"
+#include "mem/fill.h"
 #include "mem/sharing.h"
 #include "mem/source.h"
 #include "mem/space.h"
+#include "mem/split.h"
 
 #define BACKGROUND_BYTES  (2 * MiB)
 #define MAKE_ROOM_BYTES	  (4 * MiB) /* a full pool is emptied by so much at a time */
@@ -221,17 +223,20 @@ static void take_cold(struct reclaim *reclaim)
 		atomic_fetch_add(&reclaim->progress, (u64)freed);
 }
 
-static void wait_tick(struct reclaim *reclaim)
+/* Returns whether it was one: nobody was short of memory meanwhile. */
+static bool wait_tick(struct reclaim *reclaim)
 {
 	struct timespec until;
+	bool woken;
 	u64 ns;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	ns = (u64)until.tv_nsec + reclaim->tick_ms * NSEC_PER_MSEC;
 	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
 	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
-	sem_timedwait(&reclaim->wake, &until);
+	woken = !sem_timedwait(&reclaim->wake, &until);
 	atomic_store(&reclaim->woken, false);
+	return !woken;
 }
 
 static void relieve(struct reclaim *reclaim)
@@ -239,6 +244,7 @@ static void relieve(struct reclaim *reclaim)
 	atomic_store(&reclaim->memory->reclaiming, true);
 	work_off_pressure(reclaim);
 	atomic_store(&reclaim->memory->reclaiming, false);
+	split_trim(reclaim->memory);
 }
 
 static void *background(void *argument)
@@ -257,7 +263,10 @@ static void *background(void *argument)
 				;
 		}
 		breaks_measure(reclaim->memory, clock_now_ns());
-		wait_tick(reclaim);
+		if (wait_tick(reclaim)) {
+			fill_trim(reclaim->memory);
+			split_trim(reclaim->memory);
+		}
 	}
 	return NULL;
 }

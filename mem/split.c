@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/bits.h"
@@ -158,6 +159,14 @@ int split_region(struct space *space, u64 index, const u64 stay[REGION_PAGES / 6
 		result = split_with(&split);
 	pthread_mutex_unlock(&memory->split_lock);
 	return result;
+}
+
+void split_trim(struct memory *memory)
+{
+	pthread_mutex_lock(&memory->split_lock);
+	if (memory->split_buffer)
+		madvise(memory->split_buffer, REGION_SIZE, MADV_DONTNEED);
+	pthread_mutex_unlock(&memory->split_lock);
 }
 
 int split_all(struct space *space, u64 index)

@@ -50,7 +50,7 @@ struct reader {
 	struct swapfile *file;
 	struct ring *ring;
 	pthread_mutex_t lock; /* all below; not held during a submission */
-	u32 depth;	      /* reads under way, at most */
+	u32 depth;	      /* reads under way, at most, if there are buffers */
 	u32 idle_count;
 	u32 idle[READS_MAX]; /* buffers */
 	struct line line;    /* of reads that are waited for */
@@ -74,8 +74,8 @@ int reader_create(struct swapfile *file, struct budget *budget, struct reader **
 	}
 	STAILQ_INIT(&reader->line);
 	STAILQ_INIT(&reader->ahead);
-	reader->depth = READS_MAX;
-	while (reader->idle_count < READS_MAX) {
+	reader->depth = READER_DEPTH_MAX;
+	while (reader->idle_count < ring_buffers(reader->ring)) {
 		reader->idle[reader->idle_count] = reader->idle_count;
 		reader->idle_count++;
 	}
@@ -155,7 +155,7 @@ static void decode(struct read *read, s32 got)
 void reader_set_depth(struct reader *reader, u32 depth)
 {
 	pthread_mutex_lock(&reader->lock);
-	reader->depth = MIN(MAX(depth, 1U), READS_MAX);
+	reader->depth = MIN(MAX(depth, 1U), READER_DEPTH_MAX);
 	pthread_mutex_unlock(&reader->lock);
 }
 
@@ -174,16 +174,28 @@ static bool is_ahead(const struct read *read)
 	return read->batch->load->ahead;
 }
 
+/* With the lock held: how many reads may be under way. */
+static u32 depth_now(const struct reader *reader)
+{
+	return MIN(reader->depth, ring_buffers(reader->ring));
+}
+
+/* With the lock held: whether one more may be. */
+static bool may_begin(const struct reader *reader)
+{
+	return ring_buffers(reader->ring) - reader->idle_count < depth_now(reader);
+}
+
 /* With the lock held: whose first read is the next to start; NULL: none now. What is read ahead has a part of the
  * depth, so that others need not wait for it, and is not overtaken for ever: a guest may have come to wait for it. */
 static struct line *choose_line(struct reader *reader)
 {
 	bool waited = !STAILQ_EMPTY(&reader->line);
 
-	if (READS_MAX - reader->idle_count >= reader->depth)
+	if (!may_begin(reader))
 		return NULL;
 	if (!STAILQ_EMPTY(&reader->ahead) &&
-	    reader->ahead_count < MAX(reader->depth / AHEAD_PART, 1U) &&
+	    reader->ahead_count < MAX(depth_now(reader) / AHEAD_PART, 1U) &&
 	    (!waited || reader->overtaken >= OVERTAKEN_MAX))
 		return &reader->ahead;
 	return waited ? &reader->line : NULL;
@@ -326,7 +338,7 @@ static bool may_pass(struct reader *reader, struct read *read)
 	bool passes;
 
 	pthread_mutex_lock(&reader->lock);
-	passes = READS_MAX - reader->idle_count < reader->depth && STAILQ_EMPTY(&reader->line) &&
+	passes = may_begin(reader) && STAILQ_EMPTY(&reader->line) &&
 		 (STAILQ_EMPTY(&reader->ahead) || reader->overtaken < OVERTAKEN_MAX);
 	if (passes)
 		take_buffer(reader, read);

@@ -20,8 +20,8 @@ void reader_destroy(struct reader *reader);
 
 #define READER_DEPTH_MAX 64U
 
-/* So many reads are under way at once, at most: 1 to READER_DEPTH_MAX, which is what it begins with. From any
- * thread; those under way are not waited for. */
+/* So many reads are under way at once, at most, if there are as many buffers (ring.h): 1 to READER_DEPTH_MAX, which is what it
+ * begins with. From any thread; those under way are not waited for. */
 void reader_set_depth(struct reader *reader, u32 depth);
 u32 reader_depth(struct reader *reader);
 

@@ -16,6 +16,9 @@
 #include "lib/urgent.h"
 #include "mem/budget.h"
 
+#define SHARE 256U /* of it: what the buffers may take */
+#define LEAST 4U   /* one is filled or emptied while others are under way */
+
 struct ring {
 	struct swapfile *file;
 	const char *name;
@@ -30,6 +33,11 @@ struct ring {
 	pthread_t thread;
 };
 
+u32 ring_buffers(const struct ring *ring)
+{
+	return ring->buffers;
+}
+
 u8 *ring_buffer(const struct ring *ring, u32 index)
 {
 	return ring->memory + (u64)index * ring->buffer_bytes;
@@ -38,6 +46,13 @@ u8 *ring_buffer(const struct ring *ring, u32 index)
 static u64 memory_bytes(const struct ring *ring)
 {
 	return (u64)ring->buffers * ring->buffer_bytes;
+}
+
+static u32 affordable(const struct budget *budget, u32 buffers, u32 buffer_bytes)
+{
+	u64 many = budget ? atomic_load(&budget->limit) / SHARE / buffer_bytes : buffers;
+
+	return (u32)MIN(MAX(many, LEAST), buffers);
 }
 
 static void prepare(struct ring *ring, struct ring_request *request)
@@ -199,7 +214,7 @@ int ring_create(struct swapfile *file, const char *name, u32 buffers, u32 buffer
 	ring->file = file;
 	ring->name = name;
 	ring->budget = budget;
-	ring->buffers = buffers;
+	ring->buffers = affordable(budget, buffers, buffer_bytes);
 	ring->buffer_bytes = buffer_bytes;
 	pthread_mutex_init(&ring->lock, NULL);
 	err = allocate_buffers(ring);

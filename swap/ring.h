@@ -26,14 +26,17 @@ struct ring_request {
 	void (*complete)(struct ring_request *request, s32 result);
 };
 
-/* `buffers` of `buffer_bytes` (a multiple of SWAP_BLOCK) are allocated and charged to the budget (may
- * be NULL); at most that many requests may be under way. Returns 0, or -errno with the reason
- * logged. */
+/* Up to `buffers` of `buffer_bytes` (a multiple of SWAP_BLOCK) are allocated and charged to the budget (may be NULL): fewer,
+ * but four at least, where they would be more than a 256th of it. At most that many requests may be under way. Returns 0, or
+ * -errno with the reason logged. */
 int ring_create(struct swapfile *file, const char *name, u32 buffers, u32 buffer_bytes,
 		struct budget *budget, struct ring **ring);
 
 /* Waits for the transfers under way. */
 void ring_destroy(struct ring *ring);
+
+/* How many buffers there are. */
+u32 ring_buffers(const struct ring *ring);
 
 /* Memory of buffer `index`, aligned to SWAP_BLOCK. */
 u8 *ring_buffer(const struct ring *ring, u32 index);

@@ -11,8 +11,8 @@
 #include "lib/log.h"
 #include "swap/ring.h"
 
-/* 2 MiB: one is filled while enough others keep the device busy. */
-#define WRITER_SEGMENTS 8U
+/* 2 MiB at most: one is filled while enough others keep the device busy. */
+#define SEGMENTS_MAX 8U
 /* The rest of an extent below which a new segment is better begun in a new one. */
 #define WORTHWHILE (16 * KiB)
 
@@ -33,7 +33,7 @@ struct writer {
 	struct ring *ring;
 	pthread_mutex_t lock; /* all below; taken before the file's and the ring's */
 	pthread_cond_t changed;
-	struct segment segments[WRITER_SEGMENTS];
+	struct segment segments[SEGMENTS_MAX];
 	struct segment *open;
 	u64 next_number;
 	u32 extent; /* where the next segment begins, if `start` is not 0 */
@@ -54,12 +54,12 @@ int writer_create(struct swapfile *file, struct budget *budget, struct writer **
 		return -ENOMEM;
 	writer->file = file;
 	writer->next_number = 1;
-	err = ring_create(file, "swap-write", WRITER_SEGMENTS, EXTENT_BYTES, budget, &writer->ring);
+	err = ring_create(file, "swap-write", SEGMENTS_MAX, EXTENT_BYTES, budget, &writer->ring);
 	if (err) {
 		free(writer);
 		return err;
 	}
-	for (u32 i = 0; i < WRITER_SEGMENTS; i++) {
+	for (u32 i = 0; i < ring_buffers(writer->ring); i++) {
 		writer->segments[i].writer = writer;
 		writer->segments[i].request = (struct ring_request){
 			.op = SWAP_IO_WRITE,
@@ -154,7 +154,7 @@ static void start_write(struct writer *writer)
 
 static struct segment *idle_segment(struct writer *writer)
 {
-	for (u32 i = 0; i < WRITER_SEGMENTS; i++)
+	for (u32 i = 0; i < ring_buffers(writer->ring); i++)
 		if (writer->segments[i].state == SEGMENT_IDLE)
 			return &writer->segments[i];
 	return NULL;
@@ -244,7 +244,7 @@ u64 writer_last_segment(struct writer *writer)
 
 static bool writing_up_to(const struct writer *writer, u64 last)
 {
-	for (u32 i = 0; i < WRITER_SEGMENTS; i++)
+	for (u32 i = 0; i < ring_buffers(writer->ring); i++)
 		if (writer->segments[i].state == SEGMENT_WRITING &&
 		    writer->segments[i].number <= last)
 			return true;

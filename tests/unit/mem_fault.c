@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "mem/fill.h"
 #include "mem/uffd.h"
 #include "tests/unit/mem_rig.h"
 
@@ -203,6 +204,22 @@ Test(mem_fault, few_loads_are_ahead_of_a_guest, .timeout = 60)
 static u64 whole(const struct mem_rig *rig)
 {
 	return rig->guest.space->counters.whole_regions;
+}
+
+/* They stay, and are empty. */
+Test(mem_fault, buffers_that_are_given_back_are_used_again)
+{
+	struct mem_rig rig;
+
+	start_small(&rig, false);
+	for (u64 round = 1; round < 20; round++) {
+		mem_guest_write_all(&rig.guest, round);
+		mem_guest_evict_all(&rig.guest);
+		cr_expect_eq(mem_guest_check_all(&rig.guest, round), 0);
+		fill_trim(&rig.memory);
+	}
+	mem_rig_check_counters(&rig);
+	mem_rig_stop(&rig);
 }
 
 Test(mem_region, a_first_touch_fills_a_region_and_hands_it_over)

@@ -447,6 +447,33 @@ static u32 most_at_once(u32 depth)
 	return counting.most;
 }
 
+/* Buffers are memory of the budget's, and must leave most of a small one to guests. */
+Test(swap_disk, a_small_budget_has_few_buffers)
+{
+	const struct {
+		u64 budget;
+		u32 reads, writes;
+	} hosts[] = {{16 * MiB, 4, 4}, {192 * MiB, 19, 4}, {384 * MiB, 38, 6}, {GiB, 64, 8}};
+	u64 rest = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(hosts); i++) {
+		struct memory memory;
+		struct swap_options options = {.path = "build/swap_disk.buffers",
+					       .file_bytes = 64 * MiB,
+					       .memory = &memory};
+		struct swap *swap;
+		u64 buffers = hosts[i].reads * 40 * KiB + hosts[i].writes * 256 * KiB;
+
+		memory_init(&memory, hosts[i].budget);
+		cr_assert_eq(swap_create(&options, &swap), 0);
+		if (!i)
+			rest = memory.budget.used - buffers;
+		cr_expect_eq(memory.budget.used, rest + buffers, "budget of %lu", hosts[i].budget);
+		swap_destroy(swap);
+		memory_destroy(&memory);
+	}
+}
+
 Test(swap_disk, no_more_reads_are_under_way_than_is_said)
 {
 	cr_expect_eq(most_at_once(1), 1);
