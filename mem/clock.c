@@ -114,7 +114,7 @@ static u32 sample_region(struct clock *clock, struct space *space, u64 index, u3
 	u32 pages;
 
 	pthread_mutex_lock(&region->lock);
-	sample = region->resident > region->own && !region->sampled;
+	sample = region->resident > region->own + region->private && !region->sampled;
 	if (sample && region->protection) {
 		region->protection--;
 		sample = false;

@@ -226,7 +226,7 @@ static int protect(struct space *space, u64 first, u64 count)
 	return uffd_protect(space->options.uffd, space_hva(space, first), count * PAGE_SIZE);
 }
 
-/* Not what is shared and mapped: that has no memory to give up. What is written there comes home soon. */
+/* Not what is shared and mapped: that has no memory to give up. What is written there comes home before long. */
 static bool can_be_marked(struct page_word word)
 {
 	return !page_word_busy(word) && !page_word_foreign(word) &&

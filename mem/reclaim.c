@@ -223,20 +223,20 @@ static void take_cold(struct reclaim *reclaim)
 		atomic_fetch_add(&reclaim->progress, (u64)freed);
 }
 
-/* Returns whether it was one: nobody was short of memory meanwhile. */
+/* Returns whether all of it passed. */
 static bool wait_tick(struct reclaim *reclaim)
 {
 	struct timespec until;
-	bool woken;
+	bool passed;
 	u64 ns;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	ns = (u64)until.tv_nsec + reclaim->tick_ms * NSEC_PER_MSEC;
 	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
 	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
-	woken = !sem_timedwait(&reclaim->wake, &until);
+	passed = sem_timedwait(&reclaim->wake, &until) && errno == ETIMEDOUT;
 	atomic_store(&reclaim->woken, false);
-	return !woken;
+	return passed;
 }
 
 static void relieve(struct reclaim *reclaim)
@@ -244,7 +244,6 @@ static void relieve(struct reclaim *reclaim)
 	atomic_store(&reclaim->memory->reclaiming, true);
 	work_off_pressure(reclaim);
 	atomic_store(&reclaim->memory->reclaiming, false);
-	split_trim(reclaim->memory);
 }
 
 static void *background(void *argument)
@@ -457,12 +456,15 @@ static u64 go_round(struct reclaim *reclaim, struct space *space, u64 bytes, u64
 	return freed;
 }
 
-/* What lies in sheets (mem/remap.h) is brought home first. Returns false when there is nothing of that. */
-static bool await_own_pages(const struct reclaim *reclaim, const struct space *space)
+/* What lies in sheets, or was written in the place of frames (mem/remap.h), is brought home first. Returns false when there is
+ * nothing of that. */
+static bool await_pages_home(const struct reclaim *reclaim, const struct space *space)
 {
-	if (!atomic_load(&space->counters.own))
+	struct sharing *sharing = reclaim->memory->sharing;
+
+	if (!atomic_load(&space->counters.own) && !atomic_load(&space->counters.private))
 		return false;
-	ask_own_pages_home(reclaim);
+	sharing->ops->bring_home(sharing);
 	usleep(10000);
 	return true;
 }
@@ -475,7 +477,7 @@ u64 reclaim_from(struct reclaim *reclaim, struct space *space, u64 bytes, u64 de
 	do
 		freed += go_round(reclaim, space, bytes - freed, deadline_ns);
 	while (freed < bytes && !atomic_load(&space->failed) && clock_now_ns() < deadline_ns &&
-	       await_own_pages(reclaim, space));
+	       await_pages_home(reclaim, space));
 	atomic_fetch_sub(&space->reclaimed_from, 1);
 	return freed;
 }

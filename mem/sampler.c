@@ -50,7 +50,7 @@ static u64 next_random(struct sampler *sampler)
 	return sampler->random;
 }
 
-/* In the RAM file: a frame in its place cannot be unmapped, and what was written there comes home soon. */
+/* In the RAM file: a frame in its place cannot be unmapped, and what was written there comes home before long. */
 static bool at_home(const struct space *space, u64 index)
 {
 	return page_word_at_home(page_table_read(&space->table, index));

@@ -6,31 +6,42 @@
 
 #include "lib/clock.h"
 #include "mem/breaks.h"
+#include "mem/entitlement.h"
 #include "mem/fill.h"
 #include "mem/sharing.h"
 #include "mem/uffd.h"
 
 #define AWAY_LEAST  256U /* pages that any guest may have away from home */
 #define AWAY_SHARE  32U	 /* ... or this part of the budget, all guests together, */
-#define AWAY_SPARE  4U	 /* and what is free beyond this part of it */
+#define AWAY_SPARE  4U	 /* and what is free beyond this part of it, */
+#define AWAY_MOST   8U	 /* up to this part */
 #define WAIT_MAX_NS (5 * NSEC_PER_SEC)
+
+static u64 pages_of_budget(const struct memory *memory, u64 part)
+{
+	return atomic_load_explicit(&memory->budget.limit, memory_order_relaxed) / part / PAGE_SIZE;
+}
 
 u64 unshare_room(const struct memory *memory)
 {
-	u64 limit = atomic_load_explicit(&memory->budget.limit, memory_order_relaxed);
-	u64 free = budget_free(&memory->budget), spare = limit / AWAY_SPARE;
+	u64 free = budget_free(&memory->budget) / PAGE_SIZE;
+	u64 spare = pages_of_budget(memory, AWAY_SPARE);
 
-	return (limit / AWAY_SHARE + (free > spare ? free - spare : 0)) / PAGE_SIZE;
+	return MIN(pages_of_budget(memory, AWAY_SHARE) + (free > spare ? free - spare : 0),
+		   pages_of_budget(memory, AWAY_MOST));
 }
 
-/* One guest alone may use all of the share; others that surge at the same time halve what is left. */
+/* One guest alone may use all of the share; others that surge at the same time halve what is left. What is free is of no use
+ * to a guest that is at its limit. */
 bool unshare_must_wait(const struct space *space)
 {
 	const struct memory *memory = space->memory;
 	u64 away = atomic_load_explicit(&space->counters.private, memory_order_relaxed);
 	u64 all = atomic_load_explicit(&memory->private_pages, memory_order_relaxed);
 
-	return away > AWAY_LEAST && all > unshare_room(memory);
+	return away > AWAY_LEAST &&
+	       all > (entitlement_is_full(space, 0) ? pages_of_budget(memory, AWAY_SHARE)
+						    : unshare_room(memory));
 }
 
 /* Whether a page is shared and mapped, and nobody works on it. */
@@ -164,11 +175,22 @@ static u64 break_pages(struct breaking *breaking)
 	return done;
 }
 
-static bool must_wait(const struct space *space)
+/* Whether as many are home, of the pages that were private then, as all guests may write at once: enough to go on, for when
+ * others have taken what was free the bound may be far below. */
+static bool some_came_home(const struct memory *memory, u64 private)
+{
+	u64 guests = atomic_load_explicit(&memory->slots_used, memory_order_relaxed);
+
+	return atomic_load(&memory->private_pages) + guests * GROUP_PAGES <= private;
+}
+
+/* `private`: pages of all guests when the wait began. */
+static bool must_wait(const struct space *space, u64 private)
 {
 	return !breaks_test_no_waits && !atomic_load(&space->failed) &&
 	       !atomic_load(&space->remap.gone) &&
-	       (unshare_must_wait(space) || breaks_surge(space));
+	       ((unshare_must_wait(space) && !some_came_home(space->memory, private)) ||
+		breaks_surge(space));
 }
 
 /* A guest that has too much away from home, or breaks faster than there is memory for, waits. Not for ever: then it
@@ -176,14 +198,14 @@ static bool must_wait(const struct space *space)
 static void wait_for_room(struct space *space)
 {
 	struct memory *memory = space->memory;
-	u64 began, now;
+	u64 began, now, private = atomic_load(&memory->private_pages);
 
 	breaks_measure_guest(space, clock_now_ns());
-	if (!must_wait(space))
+	if (!must_wait(space, private))
 		return;
 	began = now = clock_now_ns();
 	atomic_fetch_add_explicit(&memory->break_waits, 1, memory_order_relaxed);
-	while (must_wait(space) && now - began < WAIT_MAX_NS) {
+	while (must_wait(space, private) && now - began < WAIT_MAX_NS) {
 		memory->sharing->ops->bring_home(memory->sharing);
 		if (memory->budget.pressed)
 			memory->budget.pressed(&memory->budget);

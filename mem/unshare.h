@@ -16,8 +16,8 @@
  */
 void unshare_for_write(struct space *space, u64 index, u64 began);
 
-/* How many private pages all guests may have: a small part of the budget, and as much as is free beyond a quarter of it. So
- * each that is written while memory is plenty leaves room for two less, and the bound comes near gradually. */
+/* How many private pages all guests may have: a 32nd of the budget, and as much as is free beyond a quarter of it, but an eighth
+ * at most. */
 u64 unshare_room(const struct memory *memory);
 
 /* Whether a guest's private pages have reached its share of what may be away from home. */

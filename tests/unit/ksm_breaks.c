@@ -6,13 +6,15 @@
 #include "lib/clock.h"
 #include "ksm/internal.h"
 #include "mem/breaks.h"
+#include "mem/clock.h"
+#include "mem/reclaim.h"
 #include "mem/unshare.h"
 #include "tests/unit/ksm_rig.h"
 
 #define BYTES (8 * MiB)
 #define PAGES (BYTES / PAGE_SIZE)
 #define RATE  1000
-#define WRITTEN (38 * GROUP_PAGES) /* more than a 32nd of the budget */
+#define WRITTEN (38 * GROUP_PAGES) /* more than a 32nd of the budget, by less than 100 */
 
 /* Guests 0 and 1 share all they have, and nothing can be stored anywhere. */
 static void start(struct ksm_rig *rig)
@@ -143,27 +145,46 @@ Test(ksm_breaks, without_a_reserve_it_is_stopped)
 	breaks_test_no_reserve = false;
 }
 
+/* Leaves so much of the budget free. Returns what it took for that. */
+static u64 leave_free(struct ksm_rig *rig, u64 bytes)
+{
+	struct budget *budget = &rig->memory.budget;
+	u64 taken = budget_free(budget) - bytes;
+
+	cr_assert(budget_take(budget, taken, BUDGET_NORMAL));
+	return taken;
+}
+
 /* What cannot be evicted is missed by nobody while memory is plenty, and then by all. */
 Test(ksm_breaks, private_pages_are_bounded_by_what_is_free, .timeout = 30)
 {
 	struct ksm_rig rig;
-	u64 taken, before;
+	u64 limit, taken;
 
 	start(&rig);
-	before = unshare_room(&rig.memory);
+	limit = rig.memory.budget.limit;
+	cr_expect_eq(unshare_room(&rig.memory), limit / 8 / PAGE_SIZE);
 	for (u64 i = 0; i < WRITTEN; i++)
 		ksm_rig_write(&rig.guests[0], i, 3);
 	cr_expect_eq(atomic_load(&rig.memory.private_pages), WRITTEN);
 	cr_expect_eq(ksm_rig_stats(&rig).break_waits, 0);
-	cr_expect_eq(unshare_room(&rig.memory), before - WRITTEN);
 	cr_expect_not(unshare_must_wait(rig.guests[0].space));
 	cr_expect_not(home_presses(&rig.memory));
-	taken = take_all_that_others_may(&rig);
+
+	taken = leave_free(&rig, limit / 4 + 100 * PAGE_SIZE);
+	cr_expect_eq(unshare_room(&rig.memory), limit / 32 / PAGE_SIZE + 100);
+	cr_expect_not(unshare_must_wait(rig.guests[0].space));
+	cr_expect(home_presses(&rig.memory));
+	taken += leave_free(&rig, limit / 4);
+	cr_expect_eq(unshare_room(&rig.memory), limit / 32 / PAGE_SIZE);
 	cr_expect(unshare_must_wait(rig.guests[0].space));
 	cr_expect_not(unshare_must_wait(rig.guests[1].space));
-	cr_expect(home_presses(&rig.memory));
 	budget_give(&rig.memory.budget, taken);
 	cr_expect_not(unshare_must_wait(rig.guests[0].space));
+
+	atomic_store(&rig.guests[0].space->entitlement.limit, 1);
+	cr_expect(unshare_must_wait(rig.guests[0].space), "it has more than its limit");
+	atomic_store(&rig.guests[0].space->entitlement.limit, UINT64_MAX);
 	ksm_rig_stop(&rig);
 }
 
@@ -185,10 +206,51 @@ Test(ksm_breaks, while_memory_is_plenty_pages_come_home_seldom)
 		ksm_rig_write(&rig.guests[0], i, 3);
 	cr_expect_not(goes_home(&rig, NSEC_PER_SEC));
 	cr_expect(goes_home(&rig, 6 * NSEC_PER_SEC));
-	taken = rig.memory.budget.limit / 4 * 3 - rig.memory.budget.used;
-	cr_assert(budget_take(&rig.memory.budget, taken, BUDGET_NORMAL));
+	taken = leave_free(&rig, rig.memory.budget.limit / 4);
 	cr_expect(goes_home(&rig, NSEC_PER_SEC));
 	budget_give(&rig.memory.budget, taken);
+	ksm_rig_stop(&rig);
+}
+
+static void wait_till_home(struct ksm_rig *rig)
+{
+	while (atomic_load(&rig->memory.private_pages))
+		usleep(1000);
+}
+
+/* However much memory the host has: its pages cannot be evicted where they are. */
+Test(ksm_breaks, what_a_guest_wrote_comes_home_when_it_shall_give_memory, .timeout = 60)
+{
+	const struct ksm_rig_options options = {
+		.bytes = BYTES, .budget = 64 * MiB, .thread = true, .swap = true};
+	struct reclaimer *reclaimers[] = {NULL, NULL};
+	struct reclaim *reclaim;
+	struct clock *clock;
+	struct ksm_rig rig;
+	struct space *space;
+
+	ksm_rig_start(&rig, &options);
+	ksm_rig_fill(&rig.guests[0], 1);
+	ksm_rig_fill(&rig.guests[1], 1);
+	while (ksm_rig_stats(&rig).pages_sharing < PAGES)
+		usleep(1000);
+	/* The next round begins seconds after the first. */
+	ksm_rig_write(&rig.guests[0], 0, 3);
+	wait_till_home(&rig);
+	for (u64 i = 1; i <= WRITTEN; i++)
+		ksm_rig_write(&rig.guests[0], i, 3);
+	clock = clock_create(&rig.memory);
+	reclaimers[0] = clock_reclaimer(clock);
+	cr_assert_eq(reclaim_create(&rig.memory, reclaimers, 1000, &reclaim), 0);
+	space = rig.guests[0].space;
+	cr_expect_geq(reclaim_from(reclaim, space, WRITTEN * PAGE_SIZE,
+				   clock_now_ns() + 30 * NSEC_PER_SEC),
+		      WRITTEN * PAGE_SIZE);
+	cr_expect_lt(atomic_load(&space->counters.private), GROUP_PAGES);
+	for (u64 i = 0; i < PAGES; i++)
+		cr_assert(ksm_rig_check(&rig.guests[0], i, i <= WRITTEN ? 3 : 1), "page %lu", i);
+	reclaim_destroy(reclaim);
+	clock_destroy(clock);
 	ksm_rig_stop(&rig);
 }
 
