@@ -242,8 +242,8 @@ static const struct attr host_attrs[] = {
 	  .help = "1: one stored blob for pages of the same content; for pages stored from now on" },
 	{ "swap/io_depth", SETTING(NONE), HOST(io_depth), KNOB(IO_DEPTH), RANGE(1, 64),
 	  .help = "reads of the swap file under way at once, at most; 0: there is no swap file. "
-		  "Buffers for them take up to a 256th of the budget: on a host of less than "
-		  "640 MiB there are fewer than 64" },
+		  "On a host that was started with less than 640 MiB there are buffers for "
+		  "fewer: a 256th of its memory" },
 	{ "swap/readahead", SETTING(PAGES), HOST(readahead_pages), KNOB(READAHEAD),
 	  RANGE(1, REGION_PAGES),
 	  .help = "pages that one fault brings back, at most" },

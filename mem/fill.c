@@ -75,6 +75,7 @@ static struct fill *fill_alloc(struct memory *memory)
 	if (fill) {
 		memory->fills = fill->next;
 		memory->fills_kept--;
+		memory->fills_spare = MIN(memory->fills_spare, memory->fills_kept);
 	}
 	pthread_mutex_unlock(&memory->fills_lock);
 	if (fill)
@@ -107,19 +108,34 @@ static void fill_free(struct memory *memory, struct fill *fill)
 	free(fill);
 }
 
-void fill_trim(struct memory *memory)
+/* The last in the list were not taken from it since the last time. */
+static struct fill *take_spare(struct memory *memory)
 {
-	struct fill *kept, *fill;
+	struct fill **last = &memory->fills, *spare;
 
 	pthread_mutex_lock(&memory->fills_lock);
-	kept = memory->fills;
-	memory->fills = NULL;
-	memory->fills_kept = 0;
+	for (u32 i = memory->fills_kept; i > memory->fills_spare; i--)
+		last = &(*last)->next;
+	spare = *last;
+	*last = NULL;
+	memory->fills_kept -= memory->fills_spare;
+	memory->fills_spare = memory->fills_kept;
 	pthread_mutex_unlock(&memory->fills_lock);
-	while ((fill = kept)) {
-		kept = fill->next;
+	return spare;
+}
+
+void fill_trim(struct memory *memory)
+{
+	struct fill *spare = take_spare(memory);
+
+	while (spare) {
+		struct fill *fill = spare;
+
+		spare = fill->next;
+		/* Or the allocator keeps it. */
 		madvise(fill->buffer, FILL_PAGES * PAGE_SIZE, MADV_DONTNEED);
-		fill_free(memory, fill);
+		free(fill->buffer);
+		free(fill);
 	}
 }
 

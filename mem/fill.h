@@ -35,10 +35,10 @@ enum fill_class fill_class_of(enum page_state state);
 bool fill_window(struct space *space, u64 first, u64 count, enum fill_class class, u64 fault,
 		 u64 began);
 
-/* Gives back the memory of the buffers that are kept for fills to come: they stay, and are empty. No lock held. */
+/* Frees those of the buffers kept for fills to come that were not needed since the last time. By one thread, no lock held. */
 void fill_trim(struct memory *memory);
 
-/* Frees them. When no fill is under way. */
+/* Frees all. When no fill is under way. */
 void fill_drain(struct memory *memory);
 
 /* Records how long a fault on a page in that state took. */

@@ -86,9 +86,11 @@ struct memory {
 
 	struct fill *fills; /* buffers kept for the next fill */
 	u32 fills_kept;
+	u32 fills_spare;	    /* so many of them, the last, since fill_trim() */
 	pthread_mutex_t fills_lock; /* innermost */
 
 	u8 *split_buffer;	    /* a region's pages; allocated when it is needed first */
+	bool split_used;	    /* since split_trim() */
 	pthread_mutex_t split_lock; /* innermost */
 
 	_Atomic u64 spaces_begun;

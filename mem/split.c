@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/bits.h"
@@ -154,6 +153,7 @@ int split_region(struct space *space, u64 index, const u64 stay[REGION_PAGES / 6
 	pthread_mutex_lock(&memory->split_lock);
 	if (!memory->split_buffer)
 		memory->split_buffer = aligned_alloc(PAGE_SIZE, REGION_SIZE);
+	memory->split_used = true;
 	split.copy = memory->split_buffer;
 	if (split.copy)
 		result = split_with(&split);
@@ -163,9 +163,13 @@ int split_region(struct space *space, u64 index, const u64 stay[REGION_PAGES / 6
 
 void split_trim(struct memory *memory)
 {
-	pthread_mutex_lock(&memory->split_lock);
-	if (memory->split_buffer)
-		madvise(memory->split_buffer, REGION_SIZE, MADV_DONTNEED);
+	if (pthread_mutex_trylock(&memory->split_lock))
+		return;
+	if (!memory->split_used) {
+		free(memory->split_buffer);
+		memory->split_buffer = NULL;
+	}
+	memory->split_used = false;
 	pthread_mutex_unlock(&memory->split_lock);
 }
 

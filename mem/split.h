@@ -35,7 +35,7 @@ int split_all(struct space *space, u64 index);
  */
 bool split_punch(struct space *space, u64 first, u64 count);
 
-/* Gives back the memory of the buffer that regions are split with, till the next one. No lock held. */
+/* Gives back the memory of the buffer that regions are split with, when none was since the last time. Never waits. */
 void split_trim(struct memory *memory);
 
 #endif

@@ -206,18 +206,27 @@ static u64 whole(const struct mem_rig *rig)
 	return rig->guest.space->counters.whole_regions;
 }
 
-/* They stay, and are empty. */
-Test(mem_fault, buffers_that_are_given_back_are_used_again)
+/* What several guests needed at once, one does not. */
+Test(mem_fault, buffers_that_are_not_needed_are_freed)
 {
 	struct mem_rig rig;
+	struct memory *memory = &rig.memory;
+	u32 kept;
 
 	start_small(&rig, false);
-	for (u64 round = 1; round < 20; round++) {
+	for (u64 round = 1; round < 8; round++) {
 		mem_guest_write_all(&rig.guest, round);
 		mem_guest_evict_all(&rig.guest);
 		cr_expect_eq(mem_guest_check_all(&rig.guest, round), 0);
-		fill_trim(&rig.memory);
+		mem_guest_settle(&rig.guest);
+		kept = memory->fills_kept;
+		fill_trim(memory);
+		cr_expect_leq(memory->fills_kept, kept);
 	}
+	fill_trim(memory);
+	cr_expect_eq(memory->fills_kept, 0, "nobody needed one");
+	cr_expect_null(memory->fills);
+	cr_expect_eq(mem_guest_check_all(&rig.guest, 7), 0);
 	mem_rig_check_counters(&rig);
 	mem_rig_stop(&rig);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -454,13 +455,15 @@ Test(swap_disk, a_small_budget_has_few_buffers)
 		u64 budget;
 		u32 reads, writes;
 	} hosts[] = {{16 * MiB, 4, 4}, {192 * MiB, 19, 4}, {384 * MiB, 38, 6}, {GiB, 64, 8}};
+	char path[64];
 	u64 rest = 0;
 
+	mkdir("build", 0777);
+	snprintf(path, sizeof(path), "%s.%d", RIG_FILE, getpid());
 	for (u32 i = 0; i < ARRAY_SIZE(hosts); i++) {
 		struct memory memory;
-		struct swap_options options = {.path = "build/swap_disk.buffers",
-					       .file_bytes = 64 * MiB,
-					       .memory = &memory};
+		struct swap_options options = {
+			.path = path, .file_bytes = 64 * MiB, .memory = &memory};
 		struct swap *swap;
 		u64 buffers = hosts[i].reads * 40 * KiB + hosts[i].writes * 256 * KiB;
 
