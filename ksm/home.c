@@ -105,6 +105,11 @@ bool home_presses(const struct memory *memory)
 	       atomic_load(&memory->private_pages) > unshare_room(memory) / 2;
 }
 
+static u64 period(const struct memory *memory)
+{
+	return budget_spare(&memory->budget) && !home_presses(memory) ? HOME_LAZY : HOME_PERIOD;
+}
+
 void home_consider(struct ksm *ksm)
 {
 	const struct memory *memory = ksm->memory;
@@ -120,7 +125,7 @@ void home_consider(struct ksm *ksm)
 	if (!atomic_load(&memory->private_pages) && !atomic_load(&memory->own_pages))
 		return;
 	asked |= low && since >= HOME_AGAIN;
-	if (asked || since >= (home_presses(memory) ? HOME_PERIOD : HOME_LAZY))
+	if (asked || since >= period(memory))
 		ksm->home = (struct home_round){
 			.under_way = true, .asked = asked, .began_ns = now};
 }

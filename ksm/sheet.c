@@ -8,8 +8,7 @@
 #include "mem/entitlement.h"
 
 #define SHEET_RUNS 8U /* fewer are mapped one by one, and what is between stays in the RAM file */
-#define SHEET_FREE 4  /* so much of the budget is free: a quarter */
-#define OWN_SHARE  4  /* and no more of it lies in sheets of all guests, out of reach */
+#define OWN_SHARE  4  /* no more of the budget lies in sheets of all guests, out of reach */
 
 bool sheets_may_scatter(const struct ksm *ksm, const struct space *space, u32 pages)
 {
@@ -30,7 +29,7 @@ static bool affordable(const struct ksm *ksm, const struct space *space)
 	u64 limit = atomic_load(&budget->limit);
 
 	return !sheets_must_go(ksm, space) && sheets_may_scatter(ksm, space, 1) &&
-	       budget_free(budget) >= limit / SHEET_FREE &&
+	       budget_spare(budget) &&
 	       atomic_load(&ksm->memory->own_pages) * PAGE_SIZE <= limit / OWN_SHARE &&
 	       entitlement_standing(space) != STANDING_ABOVE_LIMIT;
 }

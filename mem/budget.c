@@ -8,6 +8,9 @@
 
 #include <assert.h>
 
+/* While this part of the limit is free, memory is plenty. */
+#define PLENTY 4
+
 /* This part of the last reserve nobody takes, for what is charged because it cannot be refused is mostly small. */
 #define CHARGES_PART 8
 
@@ -157,4 +160,12 @@ u64 budget_free(const struct budget *budget)
 	u64 limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
 
 	return used < limit ? limit - used : 0;
+}
+
+u64 budget_spare(const struct budget *budget)
+{
+	u64 free = budget_free(budget);
+	u64 kept = atomic_load_explicit(&budget->limit, memory_order_relaxed) / PLENTY;
+
+	return free > kept ? free - kept : 0;
 }

@@ -62,4 +62,7 @@ void budget_give(struct budget *budget, u64 bytes);
 /* Bytes left below the limit; 0 when overdrawn. */
 u64 budget_free(const struct budget *budget);
 
+/* Bytes left beyond a quarter of the limit: while there are any memory is plenty, and what cannot be evicted is not missed. */
+u64 budget_spare(const struct budget *budget);
+
 #endif

@@ -13,8 +13,7 @@
 
 #define AWAY_LEAST  256U /* pages that any guest may have away from home */
 #define AWAY_SHARE  32U	 /* ... or this part of the budget, all guests together, */
-#define AWAY_SPARE  4U	 /* and what is free beyond this part of it, */
-#define AWAY_MOST   8U	 /* up to this part */
+#define AWAY_MOST   8U	 /* and what is free beyond a quarter, up to this part */
 #define WAIT_MAX_NS (5 * NSEC_PER_SEC)
 
 static u64 pages_of_budget(const struct memory *memory, u64 part)
@@ -24,10 +23,7 @@ static u64 pages_of_budget(const struct memory *memory, u64 part)
 
 u64 unshare_room(const struct memory *memory)
 {
-	u64 free = budget_free(&memory->budget) / PAGE_SIZE;
-	u64 spare = pages_of_budget(memory, AWAY_SPARE);
-
-	return MIN(pages_of_budget(memory, AWAY_SHARE) + (free > spare ? free - spare : 0),
+	return MIN(pages_of_budget(memory, AWAY_SHARE) + budget_spare(&memory->budget) / PAGE_SIZE,
 		   pages_of_budget(memory, AWAY_MOST));
 }
 
