@@ -221,8 +221,7 @@ static void wait_till_home(struct ksm_rig *rig)
 /* However much memory the host has: its pages cannot be evicted where they are. */
 Test(ksm_breaks, what_a_guest_wrote_comes_home_when_it_shall_give_memory, .timeout = 60)
 {
-	const struct ksm_rig_options options = {
-		.bytes = BYTES, .budget = 64 * MiB, .thread = true, .swap = true};
+	const struct ksm_rig_options options = {.bytes = BYTES, .budget = 64 * MiB, .swap = true};
 	struct reclaimer *reclaimers[] = {NULL, NULL};
 	struct reclaim *reclaim;
 	struct clock *clock;
@@ -232,8 +231,9 @@ Test(ksm_breaks, what_a_guest_wrote_comes_home_when_it_shall_give_memory, .timeo
 	ksm_rig_start(&rig, &options);
 	ksm_rig_fill(&rig.guests[0], 1);
 	ksm_rig_fill(&rig.guests[1], 1);
-	while (ksm_rig_stats(&rig).pages_sharing < PAGES)
-		usleep(1000);
+	ksm_rig_scan(&rig);
+	cr_assert_eq(ksm_rig_stats(&rig).pages_sharing, PAGES);
+	cr_assert_eq(ksm_start(rig.ksm), 0);
 	/* The next round begins seconds after the first. */
 	ksm_rig_write(&rig.guests[0], 0, 3);
 	wait_till_home(&rig);
