@@ -17,6 +17,12 @@
 #define HOME_PERIOD (500 * NSEC_PER_MSEC)
 #define HOME_AGAIN  (10 * NSEC_PER_MSEC)
 
+/* Who asked may be at rest again when the round comes there. */
+static bool own_missed(const struct ksm *ksm, const struct space *space)
+{
+	return (ksm->home.under_way && ksm->home.asked) || sheets_must_go(ksm, space);
+}
+
 /* How many pages of a region should come home. What lies between the shared pages of a sheet stays, as long as there is memory:
  * it is where it was, and would cut the sheet in pieces. */
 static u32 wanted_home(const struct ksm *ksm, const struct space *space, struct region *region,
@@ -28,7 +34,7 @@ static u32 wanted_home(const struct ksm *ksm, const struct space *space, struct 
 	if (all)
 		wanted = region->foreign;
 	else if (region->own)
-		wanted = sheets_must_go(ksm, space) ? region->private + region->own : 0U;
+		wanted = own_missed(ksm, space) ? region->private + region->own : 0U;
 	else
 		wanted = region->private;
 	pthread_mutex_unlock(&region->lock);
@@ -62,7 +68,7 @@ static bool anything_wanted(const struct ksm *ksm, const struct space *space, bo
 	if (all)
 		return atomic_load(&space->counters.foreign);
 	return atomic_load(&space->counters.private) ||
-	       (atomic_load(&space->counters.own) && sheets_must_go(ksm, space));
+	       (atomic_load(&space->counters.own) && own_missed(ksm, space));
 }
 
 /* Goes on from guest to guest. Scan lock held. */
