@@ -20,7 +20,7 @@
 /* Who asked may be at rest again when the round comes there. */
 static bool own_missed(const struct ksm *ksm, const struct space *space)
 {
-	return (ksm->home.under_way && ksm->home.asked) || sheets_must_go(ksm, space);
+	return ksm->home.asked || sheets_must_go(ksm, space);
 }
 
 /* How many pages of a region should come home. What lies between the shared pages of a sheet stays, as long as there is memory:

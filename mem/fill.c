@@ -124,14 +124,12 @@ static struct fill *take_spare(struct memory *memory)
 	return spare;
 }
 
-void fill_trim(struct memory *memory)
+static void free_list(struct fill *list)
 {
-	struct fill *spare = take_spare(memory);
+	while (list) {
+		struct fill *fill = list;
 
-	while (spare) {
-		struct fill *fill = spare;
-
-		spare = fill->next;
+		list = fill->next;
 		/* Or the allocator keeps it. */
 		madvise(fill->buffer, FILL_PAGES * PAGE_SIZE, MADV_DONTNEED);
 		free(fill->buffer);
@@ -139,15 +137,15 @@ void fill_trim(struct memory *memory)
 	}
 }
 
+void fill_trim(struct memory *memory)
+{
+	free_list(take_spare(memory));
+}
+
 void fill_drain(struct memory *memory)
 {
-	while (memory->fills) {
-		struct fill *fill = memory->fills;
-
-		memory->fills = fill->next;
-		free(fill->buffer);
-		free(fill);
-	}
+	free_list(memory->fills);
+	memory->fills = NULL;
 	memory->fills_kept = 0;
 }
 

@@ -16,7 +16,7 @@
 #include "lib/urgent.h"
 #include "mem/budget.h"
 
-#define SHARE 256U /* of it: what the buffers may take */
+#define SHARE 256U /* of the budget: what the buffers may take */
 #define LEAST 4U   /* one is filled or emptied while others are under way */
 
 struct ring {

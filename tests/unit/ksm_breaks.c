@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
 #include "ksm/internal.h"
+#include "lib/clock.h"
 #include "mem/breaks.h"
 #include "mem/clock.h"
 #include "mem/reclaim.h"

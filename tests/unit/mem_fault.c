@@ -206,7 +206,7 @@ static u64 whole(const struct mem_rig *rig)
 	return rig->guest.space->counters.whole_regions;
 }
 
-/* What several guests needed at once, one does not. */
+/* Nobody took one since the last time. */
 Test(mem_fault, buffers_that_are_not_needed_are_freed)
 {
 	struct mem_rig rig;

@@ -353,14 +353,20 @@ Test(mem_turns, who_gets_no_processor_thrashes_by_what_it_waits_for_memory)
 	cr_expect(get_turns(true));
 }
 
+/* Guest 0 has a turn, and guest 1 waits for one. */
+static void start_a_turn(struct round *round)
+{
+	start(round);
+	evict_two(round);
+	cr_assert_lt(look_till(round, 3, 0, TURN_HAS), ENOUGH);
+}
+
 Test(mem_turns, who_waits_for_a_processor_has_not_been_brought_in)
 {
 	static struct round round;
 	pid_t idle = idle_process();
 
-	start(&round);
-	evict_two(&round);
-	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
+	start_a_turn(&round);
 	cr_expect_eq(state(&round, 1), TURN_WAITS);
 	/* It has not run: no sign that it has what it needs. Nor has it lost its turn: it may get a processor. */
 	round.guests[0]->space->options.pid = idle;
@@ -383,9 +389,7 @@ Test(mem_turns, a_wait_that_goes_on_for_many_looks_is_no_rest)
 	static struct round round;
 	pid_t idle = idle_process();
 
-	start(&round);
-	evict_two(&round);
-	cr_assert_lt(look_till(&round, 3, 0, TURN_HAS), ENOUGH);
+	start_a_turn(&round);
 	/* It waits for a slow disk: what it has missed is counted when that is over. */
 	round.guests[0]->space->options.pid = idle;
 	for (u32 i = 0; i < 40; i++) {
