@@ -20,12 +20,12 @@ NANO_CFLAGS := -std=gnu17 $(WARN) -O2 -g -ffreestanding -fno-stack-protector -mn
 	       -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -march=x86-64 \
 	       -mtune=generic -I.
 
-$(NANO)/%.o: guest-driver/%.c
+$(NANO)/%.o: guest-driver/%.c | deps
 	$(call say,GUEST,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(NANO_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(NANO)/%.o: guest-driver/%.S
+$(NANO)/%.o: guest-driver/%.S | deps
 	$(call say,GUEST,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(NANO_CFLAGS) -c -o $@ $<

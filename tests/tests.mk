@@ -51,8 +51,8 @@ check-sanitize: build-sanitized
 	$(Q)BALLAST=$(OUT)/ballast tests/run.sh \
 		$(foreach s,$(SANITIZED),$(call sanitized_program,$(s)))
 
-# Builds with all CPUs unless told otherwise.
-check:
+# Builds with all CPUs unless told otherwise. Packages come first: the makes that it runs would each install them.
+check: deps
 	$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) check-built
 	$(Q)BALLAST=$(OUT)/ballast tests/run.sh $(OUT)/unit-tests \
 		$(foreach s,$(SANITIZED),$(call sanitized_program,$(s))) \
@@ -82,11 +82,11 @@ bench-qemu: all
 check-built: all headers $(OUT)/unit-tests $(GUEST_TOOLS) build-sanitized $(OUT)/tools/promtool
 
 # Where it cannot be had, the test that wants it says so.
-$(OUT)/tools/promtool:
+$(OUT)/tools/promtool: | deps
 	-$(Q)tools/promtool.sh $(@D)
 
 # Every header compiles alone.
-headers:
+headers: deps
 	$(Q)for header in $(wildcard $(FOLDERS:%=%/*.h)); do \
 		$(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only -x c $$header || exit 1; \
 	done

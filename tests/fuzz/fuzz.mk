@@ -15,7 +15,7 @@ fuzz: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.run)
 FUZZ_SRC := $(foreach d,lib mem virtio attach balloon,$(wildcard $(d)/*.c)) tests/unit/virtio_rig.c
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
 
-$(BUILD)/fuzz/obj/%.o: %.c
+$(BUILD)/fuzz/obj/%.o: %.c | deps
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
