@@ -156,6 +156,7 @@ static void *hammer_run(void *argument)
 	while (!hammer->stop) {
 		hammer->stale += hammer->page[5] != hammer->last;
 		hammer->page[5] = ++hammer->last;
+		hammer->begun = true;
 	}
 	return NULL;
 }
@@ -165,6 +166,8 @@ void ksm_hammer_start(struct ksm_hammer *hammer, struct mem_guest *guest, u64 in
 	*hammer = (struct ksm_hammer){.page = (volatile u64 *)(guest->ram + index * PAGE_SIZE)};
 	hammer->last = hammer->page[5];
 	cr_assert_eq(pthread_create(&hammer->thread, NULL, hammer_run, hammer), 0);
+	while (!hammer->begun)
+		sched_yield();
 }
 
 u64 ksm_hammer_stop(struct ksm_hammer *hammer)

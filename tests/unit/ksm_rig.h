@@ -48,11 +48,12 @@ void ksm_rig_audit(struct ksm_rig *rig);
 /* Takes all frames out of memory that may leave. Returns how many. */
 u64 ksm_rig_evict_frames(struct ksm_rig *rig);
 
-/* A thread that writes a page all the time. stop() says how often a write was lost. */
+/* A thread that writes a page all the time, and has begun when start() returns. stop() says how often a write was
+ * lost. */
 struct ksm_hammer {
 	volatile u64 *page;
 	u64 last, stale;
-	_Atomic bool stop;
+	_Atomic bool begun, stop;
 	pthread_t thread;
 };
 void ksm_hammer_start(struct ksm_hammer *hammer, struct mem_guest *guest, u64 index);
