@@ -495,6 +495,8 @@ static const struct attr guest_attrs[] = {
 	  .help = "faults on pages that were not there" },
 	{ "fault/minor", COUNTER(NONE), GUEST(faults_minor),
 	  .help = "faults on pages that were there and not mapped, of a VMM that drops memory itself" },
+	{ "fault/around", COUNTER(PAGES), GUEST(pages_around),
+	  .help = "pages mapped before they were touched, because others of their group were" },
 	{ "fault/wp", COUNTER(NONE), GUEST(faults_wp),
 	  .help = "writes to pages that were write-protected" },
 	{ "fault/remove", COUNTER(PAGES), GUEST(faults_removed),

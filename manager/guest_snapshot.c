@@ -19,6 +19,7 @@ void guest_count_space(const struct guest *guest, struct guest_snapshot *snapsho
 	snapshot->stall_ns = atomic_load(&space->counters.stall_ns);
 	snapshot->faults_missing = atomic_load(&space->counters.missing);
 	snapshot->faults_minor = atomic_load(&space->counters.minor);
+	snapshot->pages_around = atomic_load(&space->counters.around);
 	snapshot->faults_wp = atomic_load(&space->counters.wp);
 	snapshot->cow_breaks = atomic_load(&space->counters.cow_breaks);
 	snapshot->private_pages = atomic_load(&space->counters.private) +

@@ -54,6 +54,7 @@ struct guest_snapshot {
 	struct hist latency;
 	u64 stall_ns; /* summed over its vCPUs */
 	u64 faults_missing, faults_minor, faults_wp;
+	u64 pages_around;
 	u64 evicted_pages, refaulted_pages;
 	u64 turns, turn_wait_ns; /* it has had; its faults have waited for one */
 	u64 cold_pages; /* of those evicted, ahead of need: nobody had touched them for long */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/clock.h"
+#include "mem/around.h"
 #include "mem/entitlement.h"
 #include "mem/evict.h"
 #include "mem/space.h"
@@ -23,6 +24,11 @@
 #define SPREAD_DEN   4
 #define FORCE_GROUPS 8U /* of a region at a time */
 
+/* While nobody wants memory: regions looked at in one go, some 15 us each. */
+#define REST_BATCH    128U
+#define REST_PAGES    (16 * REGION_PAGES) /* ... or mapped */
+#define REST_LEFT_OUT (64 * NSEC_PER_SEC) /* at most, when little was found in use */
+
 /* How hard the back hand tries. */
 enum effort { EFFORT_COLD, EFFORT_BREAK, EFFORT_FORCE };
 
@@ -33,6 +39,14 @@ struct candidate {
 	u32 pages;  /* resident then */
 	bool again; /* it was here before, but the store was full */
 	u32 zap;    /* its place among the answered: space.zaps is that or more once it is */
+};
+
+/* Of the looks between the hands while they rest. */
+struct rest {
+	u32 place;    /* in the queue, that is looked at next */
+	u32 barren;   /* regions in a row of which little was in use */
+	u64 pause_ns; /* to the next look, */
+	u64 until_ns; /* ... which is then */
 };
 
 /* Pages of a region, a bit each. */
@@ -50,6 +64,7 @@ struct clock {
 	struct candidate *queue; /* between the hands, a ring */
 	u32 head, length;
 	u64 between; /* pages that were resident in those regions, when they were unmapped */
+	struct rest rest;
 	enum effort effort;
 	u32 barren;	     /* regions in a row that gave next to nothing */
 	u32 rotation;	     /* which groups force takes next */
@@ -135,6 +150,7 @@ static u32 sample_region(struct clock *clock, struct space *space, u64 index, u3
 static void enqueue(struct clock *clock, const struct space *space, u32 region, u32 pages)
 {
 	clock->between += pages;
+	clock->rest = (struct rest){.place = clock->rest.place};
 	clock->queue[(clock->head + clock->length++) % QUEUE_MAX] = (struct candidate){
 		.space = space->id,
 		.region = region,
@@ -228,11 +244,8 @@ static void whole_groups_only(struct victims *victims)
 {
 	u32 used = 0;
 
-	for (u32 i = 0; i < REGION_GROUPS; i++) {
-		u64 group = victims->pages[i * GROUP_PAGES / 64] >> i * GROUP_PAGES % 64;
-
-		used |= (u32)((group & 0xffff) != 0xffff) << i;
-	}
+	for (u32 i = 0; i < REGION_GROUPS; i++)
+		used |= (u32)(region_group(victims->pages, i) != GROUP_ALL) << i;
 	spare_groups(victims, used);
 }
 
@@ -445,10 +458,80 @@ static s64 clock_scan(struct reclaimer *reclaimer, u64 bytes)
 	return freed ? freed * (s64)PAGE_SIZE : error;
 }
 
+/* A region between the hands, whose space can be asked what its guest uses, with a reference to it; or NULL. Where single
+ * pages are told apart, none. */
+static struct space *next_at_rest(struct clock *clock, u64 *index)
+{
+	struct space *space = NULL;
+	struct candidate candidate;
+
+	pthread_mutex_lock(&clock->lock);
+	if (clock->length && clock->effort == EFFORT_COLD) {
+		candidate = clock->queue[(clock->head + clock->rest.place++ % clock->length) %
+					 QUEUE_MAX];
+		space = memory_get_space(clock->memory, candidate.space);
+	}
+	pthread_mutex_unlock(&clock->lock);
+	if (!space)
+		return NULL;
+	*index = (u64)candidate.region * REGION_PAGES;
+	if (candidate.region < space->region_count && space_is_sampled(space) &&
+	    answered(space, &candidate))
+		return space;
+	space_put(space);
+	return NULL;
+}
+
+/* Returns how many regions to look at now. */
+static u32 begin_rest(struct clock *clock, u64 now_ns)
+{
+	u32 looks;
+
+	pthread_mutex_lock(&clock->lock);
+	looks = now_ns < clock->rest.until_ns ? 0 : MIN(clock->length, REST_BATCH);
+	pthread_mutex_unlock(&clock->lock);
+	return looks;
+}
+
+/* A page for each region is what makes looking worth it. Returns whether to look again soon. */
+static bool end_rest(struct clock *clock, u32 looks, u32 mapped, u64 now_ns)
+{
+	struct rest *rest = &clock->rest;
+	bool soon;
+
+	pthread_mutex_lock(&clock->lock);
+	rest->barren = mapped < looks ? rest->barren + looks : 0;
+	soon = rest->barren < clock->length;
+	rest->pause_ns = soon ? 0 : MIN(2 * rest->pause_ns + NSEC_PER_SEC, REST_LEFT_OUT);
+	rest->until_ns = now_ns + rest->pause_ns;
+	pthread_mutex_unlock(&clock->lock);
+	return soon;
+}
+
+/* What was unmapped is mapped again where it is in use. */
+static bool clock_rest(struct reclaimer *reclaimer)
+{
+	struct clock *clock = clock_of(reclaimer);
+	u64 now_ns = clock_now_ns();
+	u32 looks = begin_rest(clock, now_ns), mapped = 0;
+
+	for (u32 i = 0; i < looks && mapped < REST_PAGES; i++) {
+		u64 index;
+		struct space *space = next_at_rest(clock, &index);
+
+		if (!space)
+			continue;
+		mapped += around_map(space, index);
+		space_put(space);
+	}
+	return looks && end_rest(clock, looks, mapped, now_ns);
+}
+
 static const struct reclaimer_ops clock_ops = {
 	.name = "evict",
 	.count = clock_count,
 	.scan = clock_scan,
+	.rest = clock_rest,
 };
 
 struct clock *clock_create(struct memory *memory)

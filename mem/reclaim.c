@@ -24,8 +24,9 @@
 #define BACKGROUND_BYTES  (2 * MiB)
 #define MAKE_ROOM_BYTES	  (4 * MiB) /* a full pool is emptied by so much at a time */
 #define DIRECT_ROOM_BYTES (256 * KiB)
-#define COLLAPSE_BATCH	  16U /* regions a tick: some 5 ms of copying */
+#define COLLAPSE_BATCH	  16U /* regions at a time: some 7 ms of copying */
 #define DRY_MAX		  3U  /* unmapping is waited for so long */
+#define REST_MS		  50UL /* between rests, where more is expected soon */
 #define CRUMBS_BYTES	  (4 * MiB)
 #define TELL_AGAIN_NS	  (30 * NSEC_PER_SEC)
 
@@ -175,41 +176,46 @@ static void work_off_pressure(struct reclaim *reclaim)
 	}
 }
 
-static void collapse_some(struct space *space)
+/* To be huge is to be mapped: what the clock has unmapped, to see whether it is used, is its to restore (mem/around.h).
+ * Returns how many it made huge. */
+static u32 collapse_some(struct space *space, u32 most)
 {
-	u32 left = COLLAPSE_BATCH;
+	u32 done = 0;
 
-	for (u64 i = 0; i < space->region_count && left; i++) {
+	for (u64 i = 0; i < space->region_count && done < most; i++) {
 		struct region *region = &space->regions[i];
 		bool small;
 
 		pthread_mutex_lock(&region->lock);
-		small = region->mapping == REGION_WHOLE && !region->huge;
+		small = region->mapping == REGION_WHOLE && !region->huge && !region->sampled;
 		pthread_mutex_unlock(&region->lock);
 		if (!small)
 			continue;
 		if (region_collapse(space, i * REGION_PAGES))
-			return;
-		left--;
+			break;
+		done++;
 	}
+	return done;
 }
 
-/* Makes regions huge again that were broken and have come back whole. */
-static void tidy(struct reclaim *reclaim)
+/* Makes regions huge again that were broken and have come back whole, or were filled when there was no huge page to be
+ * had. Returns whether there were any. */
+static bool tidy(struct reclaim *reclaim)
 {
-	struct space *space;
+	struct memory *memory = reclaim->memory;
+	u32 used = atomic_load(&memory->slots_used), left = COLLAPSE_BATCH;
 
-	if (!reclaim->memory->huge_pages)
-		return;
-	for (u32 i = 0; i < MEMORY_MAX_SPACES; i++) {
-		reclaim->tidy_space = (reclaim->tidy_space + 1) % MEMORY_MAX_SPACES;
-		space = memory_get_space(reclaim->memory, reclaim->tidy_space);
+	for (u32 i = 0; i < used && left && memory->huge_pages; i++) {
+		struct space *space;
+
+		reclaim->tidy_space = (reclaim->tidy_space + 1) % used;
+		space = memory_get_space(memory, reclaim->tidy_space);
 		if (!space)
 			continue;
-		collapse_some(space);
+		left -= collapse_some(space, left);
 		space_put(space);
-		return;
 	}
+	return left < COLLAPSE_BATCH;
 }
 
 /* Memory that is cold leaves while nobody needs it. */
@@ -223,20 +229,46 @@ static void take_cold(struct reclaim *reclaim)
 		atomic_fetch_add(&reclaim->progress, (u64)freed);
 }
 
-/* Returns whether all of it passed. */
-static bool wait_tick(struct reclaim *reclaim)
+/* Returns whether nobody has woken us for so long. */
+static bool sleep_for(struct reclaim *reclaim, u64 ms)
 {
 	struct timespec until;
 	bool passed;
 	u64 ns;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	ns = (u64)until.tv_nsec + reclaim->tick_ms * NSEC_PER_MSEC;
+	ns = (u64)until.tv_nsec + ms * NSEC_PER_MSEC;
 	until.tv_sec += (time_t)(ns / NSEC_PER_SEC);
 	until.tv_nsec = (long)(ns % NSEC_PER_SEC);
 	passed = sem_timedwait(&reclaim->wake, &until) && errno == ETIMEDOUT;
 	atomic_store(&reclaim->woken, false);
 	return passed;
+}
+
+/* Returns whether to rest again soon. */
+static bool rest(struct reclaim *reclaim)
+{
+	bool soon = !pressed(reclaim) && tidy(reclaim);
+
+	for (u32 i = 0; reclaim->reclaimers[i] && !pressed(reclaim); i++)
+		if (reclaim->reclaimers[i]->ops->rest)
+			soon |= reclaim->reclaimers[i]->ops->rest(reclaim->reclaimers[i]);
+	return soon;
+}
+
+/* Returns whether all of it passed. */
+static bool wait_tick(struct reclaim *reclaim)
+{
+	u64 left = reclaim->tick_ms;
+
+	while (left) {
+		u64 ms = rest(reclaim) ? MIN(left, REST_MS) : left;
+
+		if (!sleep_for(reclaim, ms))
+			return false;
+		left -= ms;
+	}
+	return true;
 }
 
 static void relieve(struct reclaim *reclaim)
@@ -255,7 +287,6 @@ static void *background(void *argument)
 		if (pressed(reclaim)) {
 			relieve(reclaim);
 		} else {
-			tidy(reclaim);
 			take_cold(reclaim);
 			while (!atomic_load(&reclaim->stop) && !pressed(reclaim) &&
 			       work_off_due(reclaim))

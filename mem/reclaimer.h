@@ -27,6 +27,10 @@ struct reclaimer_ops {
 	/* Bytes that it should free by and by though nobody asks for them; cheap. Only the background thread
 	 * does so. May be NULL: never. */
 	u64 (*due)(struct reclaimer *reclaimer);
+
+	/* Nobody wants memory just now. Only the background thread says so. Returns whether it wants to be told again
+	 * soon. May be NULL. */
+	bool (*rest)(struct reclaimer *reclaimer);
 };
 
 struct reclaimer {

@@ -25,6 +25,7 @@
 /* Pages are evicted and brought back in aligned groups: a fault costs 50-110 us, a page 2. */
 #define GROUP_PAGES   16U
 #define REGION_GROUPS (REGION_PAGES / GROUP_PAGES)
+#define GROUP_ALL     ((1U << GROUP_PAGES) - 1)
 
 enum region_mapping { REGION_ARMED, REGION_WHOLE };
 
@@ -51,6 +52,12 @@ struct region {
 };
 
 struct space;
+
+/* Of a set of a region's pages, those of one group. */
+static inline u32 region_group(const u64 pages[REGION_PAGES / 64], u32 group)
+{
+	return (u32)(pages[group * GROUP_PAGES / 64] >> group * GROUP_PAGES % 64) & GROUP_ALL;
+}
 
 /* These want the region's lock held; `index` is any page of it. */
 

@@ -107,6 +107,7 @@ struct space_counters {
 		missed;	  /* faults on what was stored; refaulted is pages, those read ahead too */
 	_Atomic u64 cold; /* evicted ahead of need, because nobody had touched them for long */
 	_Atomic u64 dropped; /* pages, because their guest gave them up */
+	_Atomic u64 around;  /* pages mapped because their group was in use */
 	_Atomic u64 whole_regions;
 	_Atomic u64 cow_breaks; /* writes to shared pages */
 	_Atomic u64 vmas;	/* mappings that sharing has added, at most */

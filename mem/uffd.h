@@ -26,7 +26,8 @@ int uffd_register_frames(int uffd, u64 hva, u64 length, bool missing);
  * place. */
 int uffd_register_stage(int uffd, u64 hva, u64 length);
 
-/* Ends trapping, removes protection, wakes. Unmapped pages are then mapped by the kernel itself. */
+/* Ends trapping, removes protection, wakes. Unmapped pages are then mapped by the kernel itself. What is mapped stays so,
+ * but for reading only, whatever it was before: the first write to each page costs a fault. */
 int uffd_unregister(int uffd, u64 hva, u64 length);
 
 /* The next write to the range, mapped or not, raises an event. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "mem/around.h"
 #include "mem/clock.h"
 #include "mem/reclaim.h"
 #include "tests/unit/mem_rig.h"
@@ -100,6 +101,20 @@ static void *remover_thread(void *argument)
 	return NULL;
 }
 
+/* As the clock's front hand does, and what is found in use is mapped. What the VMM is told to unmap where it reports what it
+ * drops would be reported. */
+static void unmap_and_map_around(struct mem_guest *guest, u64 region)
+{
+	if (guest->options.removes)
+		return;
+	pthread_mutex_lock(&guest->space->regions[region].lock);
+	guest->space->regions[region].sampled = true;
+	pthread_mutex_unlock(&guest->space->regions[region].lock);
+	madvise(guest->ram + region * REGION_SIZE, REGION_SIZE, MADV_DONTNEED);
+	sched_yield();
+	around_map(guest->space, region * REGION_PAGES);
+}
+
 static void *evictor_thread(void *argument)
 {
 	struct actor *actor = argument;
@@ -110,8 +125,10 @@ static void *evictor_thread(void *argument)
 		u64 region = mem_random(&state) % space->region_count;
 		u64 first = mem_random(&state) % 4 ? mem_random(&state) % REGION_PAGES : 0;
 		u64 count = 1 + mem_random(&state) % (REGION_PAGES - first);
-		s64 freed = evict_pages(space, region * REGION_PAGES + first, count, UINT32_MAX);
+		s64 freed;
 
+		unmap_and_map_around(actor->guest, mem_random(&state) % space->region_count);
+		freed = evict_pages(space, region * REGION_PAGES + first, count, UINT32_MAX);
 		actor->operations += freed > 0;
 		if (freed <= 0)
 			sched_yield();
