@@ -14,10 +14,10 @@
 	"A page that comes back alone costs a vCPU the way to a thread of the manager and back, 50 to " \
 	"110 us on nested KVM, most of it waking; the kernel decompresses inside the fault, in 17 to "  \
 	"31. Groups and readahead make up for it where there is a pattern; at random there is none."
-#define LOSS_SHARE                                                                                                             \
-	"A page that was shared is mapped anew, one fault each, and a write to it takes the way to a thread of the manager "   \
-	"and back, where the kernel copies within the fault. Ours have been shared, nearly all, before the guests begin; the " \
-	"kernel shares what comes along, and what it has left alone is still mapped."
+#define LOSS_SHARE                                                                                                              \
+	"A page that was shared is mapped anew, one fault each, which is most of what an operation takes here. Ours have been " \
+	"shared, nearly all, before the guests begin; the kernel shares what comes along, and differs by two times from round " \
+	"to round."
 #define LOSS_MOVE                                                                                        \
 	"Memory moves to where it is used page by page, each a fault through the manager (50 to 110 "    \
 	"us on nested KVM, against 17 to 31), and the policy gives a guest more only after it has seen " \
