@@ -22,6 +22,16 @@ static inline u32 bits_part(const u64 *bits, u64 first)
 	return (u32)(bits[first / 64] >> first % 64);
 }
 
+/* How many numbers below `limit`, a multiple of 64, are in the set. */
+static inline u32 bits_count(const u64 *bits, u32 limit)
+{
+	u32 count = 0;
+
+	for (u32 i = 0; i < limit / 64; i++)
+		count += (u32)__builtin_popcountll(bits[i]);
+	return count;
+}
+
 /* The next run of numbers below `limit` that are in the set: [*from, *end), searched from *end on. False: none is left. */
 static inline bool bits_next_run(const u64 *bits, u32 limit, u32 *from, u32 *end)
 {

@@ -12,8 +12,7 @@ static bool can_be_mapped(const struct space *space, u64 index)
 {
 	struct page_word word = page_table_read(&space->table, index);
 
-	return page_word_state(word) == PAGE_RESIDENT && page_word_at_home(word) &&
-	       !page_word_busy(word) && !page_word_hint(word);
+	return page_word_at_home(word) && !page_word_busy(word) && !page_word_hint(word);
 }
 
 /* Of a group, what of `unmapped` can be mapped: a bit each. */
@@ -56,31 +55,11 @@ static u32 map_groups(struct space *space, u64 first, const u64 unmapped[REGION_
 	return mapped;
 }
 
-static u32 count(const u64 pages[REGION_PAGES / 64])
-{
-	u32 sum = 0;
-
-	for (u32 i = 0; i < REGION_PAGES / 64; i++)
-		sum += (u32)__builtin_popcountll(pages[i]);
-	return sum;
-}
-
-/* Whether it should be huge, since much of it is in use; then all of it is. Region's lock held. */
-static bool is_worth_huge(struct space *space, u64 first, u32 unmapped)
-{
-	struct region *region = space_region(space, first);
-
-	if (region->mapping != REGION_WHOLE || region->huge || unmapped > REGION_PAGES - HUGE_PAGES)
-		return false;
-	region->used = UINT32_MAX;
-	return true;
-}
-
 u32 around_map(struct space *space, u64 index)
 {
 	u64 unmapped[REGION_PAGES / 64], first = ALIGN_DOWN(index, REGION_PAGES);
 	struct region *region = space_region(space, first);
-	bool collapse = false;
+	bool collapse;
 	u32 mapped = 0;
 
 	if (region_unmapped(space, first, unmapped))
@@ -88,8 +67,11 @@ u32 around_map(struct space *space, u64 index)
 	pthread_mutex_lock(&region->lock);
 	if (region->sampled && region->mapping == REGION_ARMED)
 		mapped = map_groups(space, first, unmapped);
-	else if (region->sampled)
-		collapse = is_worth_huge(space, first, count(unmapped));
+	collapse = region->sampled && region->mapping == REGION_WHOLE && !region->huge &&
+		   bits_count(unmapped, REGION_PAGES) <= REGION_PAGES - HUGE_PAGES;
+	/* A huge page shows no more of it than that it is in use. */
+	if (collapse)
+		region->used = UINT32_MAX;
 	pthread_mutex_unlock(&region->lock);
 	if (collapse && !region_collapse(space, first))
 		mapped = REGION_PAGES;

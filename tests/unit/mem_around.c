@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/bits.h"
 #include "lib/clock.h"
 #include "mem/around.h"
 #include "mem/clock.h"
@@ -41,12 +42,9 @@ static void touch(struct mem_rig *rig, u64 index)
 static u32 mapped_pages(struct mem_rig *rig)
 {
 	u64 unmapped[REGION_PAGES / 64];
-	u32 mapped = REGION_PAGES;
 
 	cr_assert_eq(region_unmapped(rig->guest.space, 0, unmapped), 0);
-	for (u32 i = 0; i < REGION_GROUPS; i++)
-		mapped -= (u32)__builtin_popcount(region_group(unmapped, i));
-	return mapped;
+	return REGION_PAGES - bits_count(unmapped, REGION_PAGES);
 }
 
 /* Content, counters, and the end. */
